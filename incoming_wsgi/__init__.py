@@ -1,0 +1,75 @@
+"""Large-file uploads for Python web applications, as a WSGI library.
+
+    from incoming_wsgi import Incoming
+
+    incoming = Incoming("var/incoming", on_finished=take_file)
+    app.wsgi_app = incoming.wrap(app.wsgi_app, prefix="/incoming")
+    ticket = incoming.new_upload()
+"""
+
+from .app import Authorize, Incoming
+from .config import Settings
+from .errors import (
+    BadRequest,
+    ChunkTooLarge,
+    Conflict,
+    DigestMismatch,
+    FileChanged,
+    FileTooLarge,
+    Forbidden,
+    IncomingError,
+    IncompleteBody,
+    LengthRequired,
+    MethodNotAllowed,
+    RangeNotSatisfiable,
+    StorageError,
+    StorageFull,
+    Superseded,
+    TicketStoreError,
+    TooLarge,
+    Unavailable,
+    UploadGone,
+    UploadNotFound,
+    WrongSecret,
+    WrongState,
+)
+from .handover import CompleteUpload, OnCancelled, OnFinished
+from .states import UploadState
+from .uploads import Upload, safe_filename
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "Authorize",
+    "BadRequest",
+    "ChunkTooLarge",
+    "CompleteUpload",
+    "Conflict",
+    "DigestMismatch",
+    "FileChanged",
+    "FileTooLarge",
+    "Forbidden",
+    "Incoming",
+    "IncomingError",
+    "IncompleteBody",
+    "LengthRequired",
+    "MethodNotAllowed",
+    "OnCancelled",
+    "OnFinished",
+    "RangeNotSatisfiable",
+    "Settings",
+    "StorageError",
+    "StorageFull",
+    "Superseded",
+    "TicketStoreError",
+    "TooLarge",
+    "Unavailable",
+    "Upload",
+    "UploadGone",
+    "UploadNotFound",
+    "UploadState",
+    "WrongSecret",
+    "WrongState",
+    "__version__",
+    "safe_filename",
+]

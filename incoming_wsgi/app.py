@@ -1,0 +1,338 @@
+"""The WSGI callable: routing, CORS, errors to responses, and the one place that wires the parts.
+
+    backend/…                 the web app's backend    backend_api.py
+    frontend/uploads/{id}     browsers and clients     dialects/
+    frontend/incoming.js …    browsers                 assets.py
+    health                    operators
+
+each with and without `0.1/`, relative to wherever the app is mounted; SCRIPT_NAME and PATH_INFO are
+read and never changed. Every IncomingError ends here as a response, after what is left of the
+request's body has been drained, so that it reaches the client.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from webob import Request, Response
+
+from .assets import Assets
+from .background import Background, run_due
+from .backend_api import BackendAPI
+from .body import Body
+from .completion import Callbacks, Completion
+from .config import SettingKeywords, Settings
+from .dialects.native import ALLOWED_METHODS, NativeDialect
+from .engine import CANCELLED_BY_BACKEND, Engine
+from .errors import Forbidden, IncomingError, MethodNotAllowed, UploadNotFound
+from .handover import OnCancelled, OnFinished
+from .housekeeping import Housekeeping
+from .storage.base import Storage
+from .storage.file import FileStorage
+from .tickets.base import TicketStore
+from .tickets.sqlite import SQLiteTicketStore
+from .uploads import Upload
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Unpack
+
+__all__ = ["Authorize", "Incoming"]
+
+log = logging.getLogger("incoming_wsgi")
+
+Authorize = Callable[[dict[str, Any], Upload, str], bool]
+"""(environ, upload, action) → whether this client may; actions: query, declare, store, cancel."""
+
+VERSION_SEGMENT = "0.1/"
+ACTIONS = {
+    "GET": "query",
+    "HEAD": "query",
+    "POST": "declare",
+    "PUT": "store",
+    "DELETE": "cancel",
+}
+CORS_HEADERS = {
+    "Access-Control-Allow-Methods": ", ".join(ALLOWED_METHODS),
+    "Access-Control-Allow-Headers": "Content-Type, Content-Range, Content-Digest, X-Requested-With",
+    "Access-Control-Max-Age": "86400",
+}
+EXPOSED_HEADERS = "Retry-After"
+RETRY_AFTER_S = {503: 2, 507: 30}
+
+
+class Incoming:
+    """Takes uploads; a WSGI application that can be mounted anywhere or run alone.
+
+    `storage_dir`   the folder for files and tickets; made if it does not exist.
+    `on_finished`   takes a complete file, in this process; for tickets without a callback URL.
+    `on_cancelled`  learns of uploads that will not come; likewise.
+    `authorize`     an additional right for every action of a client, see `Authorize`.
+    `storage`, `tickets`   other back ends than files and SQLite.
+    Every other keyword is a setting: see `config.Settings` or docs/settings.md.
+
+    Nothing is opened and no thread started before the first request, so it may be made before a
+    server forks. Raises StorageError or TicketStoreError if the folder cannot be used, ValueError
+    or TypeError for a setting that cannot be.
+    """
+
+    def __init__(
+        self,
+        storage_dir: str | os.PathLike[str],
+        *,
+        on_finished: OnFinished | None = None,
+        on_cancelled: OnCancelled | None = None,
+        authorize: Authorize | None = None,
+        storage: Storage | None = None,
+        tickets: TicketStore | None = None,
+        **settings: Unpack[SettingKeywords],
+    ) -> None:
+        for name, function in (
+            ("on_finished", on_finished),
+            ("on_cancelled", on_cancelled),
+            ("authorize", authorize),
+        ):
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be a function, not {function!r}")
+        self.settings = Settings(**settings)
+        self._authorize = authorize
+        self._has_callback = on_finished is not None
+        folder = Path(storage_dir).absolute()
+        storage = storage or FileStorage(folder)
+        storage.prepare()
+        tickets = tickets or SQLiteTicketStore(
+            self.settings.database or folder / "incoming.db",
+            durable=self.settings.durability == "disk",
+        )
+        tickets.prepare()
+        completion = Completion(
+            tickets=tickets,
+            storage=storage,
+            settings=self.settings,
+            callbacks=Callbacks(on_finished, on_cancelled),
+        )
+        self._tickets = tickets
+        self._engine = Engine(
+            tickets=tickets, storage=storage, completion=completion, settings=self.settings
+        )
+        self._housekeeping = Housekeeping(
+            tickets=tickets,
+            storage=storage,
+            completion=completion,
+            in_process=self._has_callback,
+        )
+        self._background = Background(self._housekeeping)
+        self._assets = Assets()
+        self._native = NativeDialect(self._engine, self.settings)
+        self._backend = BackendAPI(self._engine, self.settings)
+
+    # for the web app that embeds it
+
+    def new_upload(
+        self,
+        *,
+        signal_finish_url: str | None = None,
+        remove_file_when_finished: bool = True,
+        secret: str = "",
+        owner: str | None = None,
+        max_length_bytes: int | None = None,
+        length: int | None = None,
+        filename: str | None = None,
+    ) -> str:
+        """Issue a ticket and return its id, for the page.
+
+        `signal_finish_url`: where the handover is POSTed; without it `on_finished` is called.
+        `remove_file_when_finished`: delete what the app has left of the file when it is done.
+        `secret`: sent with the handover, and needed to cancel or finish this upload over HTTP.
+        `length`, `filename`: if known already, for clients that do not declare a file themselves.
+
+        Raises BadRequest for a URL that cannot be called, TypeError without URL and `on_finished`.
+        """
+        if signal_finish_url is None and not self._has_callback:
+            raise TypeError("give signal_finish_url here, or on_finished to Incoming")
+        return self._engine.new_upload(
+            signal_finish_url=signal_finish_url,
+            remove_file_when_finished=remove_file_when_finished,
+            secret=secret,
+            owner=owner,
+            max_length_bytes=max_length_bytes,
+            length=length,
+            filename=filename,
+        ).id
+
+    def status(self, upload_id: str) -> Upload:
+        """The record as it is now. Raises UploadNotFound."""
+        return self._engine.load(upload_id)
+
+    def cancel_upload(self, upload_id: str) -> None:
+        """End an upload; its bytes are deleted and the page learns of it. Raises UploadNotFound,
+        WrongState when it is too late."""
+        self._engine.cancel(upload_id, reason=CANCELLED_BY_BACKEND, tell_app=False)
+
+    def finish_upload(self, upload_id: str) -> None:
+        """The file, for which the app had answered "wait", is taken. Raises UploadNotFound,
+        WrongState if the upload does not wait for this."""
+        self._engine.confirm(upload_id)
+
+    def retry_handover(self, upload_id: str) -> None:
+        """Hand a FAILED upload over again. Raises UploadNotFound, WrongState."""
+        self._engine.retry_handover(upload_id)
+        self._background.wake()
+
+    def do_housekeeping(self) -> int:
+        """Do what is due now, handovers among it, and return when it is done; how much it was."""
+        return run_due(self._housekeeping)
+
+    def start_background(self) -> None:
+        """Start this process's thread now instead of at its first request. Call it after a fork."""
+        if self.settings.background:
+            self._background.ensure_running()
+
+    def close(self) -> None:
+        """Stop the background thread and close what this thread holds. Uploads stay as they are."""
+        self._background.stop()
+        self._tickets.close()
+
+    def wrap(self, app: WSGIApplication, prefix: str = "/incoming") -> WSGIApplication:
+        """`app` with this application mounted under `prefix`, at whole path segments."""
+        mount = "/" + prefix.strip("/")
+        if mount == "/":
+            raise ValueError("prefix must name a path, such as /incoming")
+
+        def application(
+            environ: WSGIEnvironment, start_response: StartResponse
+        ) -> Iterable[bytes]:
+            path = environ.get("PATH_INFO", "")
+            if path != mount and not path.startswith(mount + "/"):
+                return app(environ, start_response)
+            inner = dict(environ)
+            inner["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + mount
+            inner["PATH_INFO"] = path[len(mount) :]
+            return self(inner, start_response)
+
+        return application
+
+    # for everybody else
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        self.start_background()
+        path = environ.get("PATH_INFO", "").removeprefix("/").removeprefix(VERSION_SEGMENT)
+        request = Request(environ)
+        response = self._answer(request, path)
+        if path.startswith("frontend/"):
+            self._add_cors_headers(request, response)
+        return response(environ, start_response)
+
+    def _answer(self, request: Request, path: str) -> Response:
+        body: Body | None = None
+        try:
+            body = Body(request.environ)
+            response = self._route(request, body, path)
+        except IncomingError as exc:
+            response = _error_response(exc, plain=path.startswith("backend/"))
+        except Exception:
+            log.exception("event=internal_error method=%s", request.method)
+            response = _error_response(
+                IncomingError("Something went wrong here; the log says what."),
+                plain=path.startswith("backend/"),
+            )
+        if body is not None and response.status_code >= 400:
+            body.drain(self.settings.max_chunk_bytes)
+        return response
+
+    def _route(self, request: Request, body: Body, path: str) -> Response:
+        area, _, rest = path.partition("/")
+        if area == "frontend":
+            return self._route_frontend(request, body, rest)
+        if area == "backend":
+            response = self._backend.answer(request, body, rest)
+            self._background.wake()
+            return response
+        if path == "health":
+            return self._health(request)
+        raise UploadNotFound
+
+    def _route_frontend(self, request: Request, body: Body, path: str) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status=200, headers={"Allow": ", ".join(ALLOWED_METHODS)})
+        kind, _, upload_id = path.partition("/")
+        if kind == "uploads" and upload_id:
+            if self._authorize is not None:
+                self._check_right(request, upload_id, self._authorize)
+            response = self._native.answer(request, body, upload_id)
+            self._background.wake()
+            return response
+        asset = self._assets.find(request, path)
+        if asset is None:
+            raise UploadNotFound
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(allowed=("GET", "HEAD"))
+        return asset
+
+    def _check_right(self, request: Request, upload_id: str, authorize: Authorize) -> None:
+        action = ACTIONS.get(request.method)
+        if action is None:
+            raise MethodNotAllowed(allowed=ALLOWED_METHODS)
+        if not authorize(request.environ, self._engine.load(upload_id), action):
+            raise Forbidden("you may not do this with this upload; sign in again and go on")
+
+    def _health(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(allowed=("GET", "HEAD"))
+        due_at = self._tickets.next_due_at(in_process=True)  # asks the database
+        response = Response(
+            json.dumps({"status": "ok", "uploads": due_at is not None}),
+            content_type="application/json",
+            charset="UTF-8",
+        )
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _add_cors_headers(self, request: Request, response: Response) -> None:
+        origins = self.settings.allow_origins
+        origin = request.headers.get("Origin")
+        if "*" in origins:
+            response.headers["Access-Control-Allow-Origin"] = "*"
+        else:
+            response.vary = (*(response.vary or ()), "Origin")
+            if origin is None or origin not in origins:
+                return
+            response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+        if request.method == "OPTIONS":
+            response.headers.update(CORS_HEADERS)
+
+
+def _error_response(error: IncomingError, *, plain: bool) -> Response:
+    if plain:
+        response = Response(
+            str(error), status=error.status, content_type="text/plain", charset="UTF-8"
+        )
+    else:
+        problem = {
+            "type": "about:blank",
+            "title": type(error).__name__,
+            "status": error.status,
+            "code": error.code,
+            "detail": str(error),
+            **error.evidence(),
+        }
+        response = Response(
+            json.dumps(problem),
+            status=error.status,
+            content_type="application/problem+json",
+            charset="UTF-8",
+        )
+        response.headers["Cache-Control"] = "no-store"
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.allowed)
+    if error.status in RETRY_AFTER_S:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S[error.status])
+    return response

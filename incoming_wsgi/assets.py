@@ -1,0 +1,66 @@
+"""The files of the browser library, as responses that can be revalidated."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from webob import Request, Response
+
+__all__ = ["Assets"]
+
+CONTENT_TYPES = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".ts": "text/plain",  # type declarations: for people and editors
+}
+# In an installed package, and in the project's own folder.
+FOLDERS = (Path(__file__).with_name("static"), Path(__file__).parent.with_name("static"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    content: bytes
+    content_type: str
+    etag: str
+
+
+class Assets:
+    """Read at the first request, then kept: a few files of some kilobytes."""
+
+    def __init__(self) -> None:
+        self._assets: dict[str, _Asset] | None = None
+
+    def find(self, request: Request, name: str) -> Response | None:
+        """The file `name`, 304 if the client has it already, None if there is no such file."""
+        if self._assets is None:
+            self._assets = _read()
+        asset = self._assets.get(name)
+        if asset is None:
+            return None
+        response = Response(
+            asset.content,
+            content_type=asset.content_type,
+            charset="UTF-8",
+            conditional_response=True,
+        )
+        response.etag = asset.etag
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def _read() -> dict[str, _Asset]:
+    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
+    if folder is None:
+        return {}
+    return {
+        path.name: _Asset(
+            content := path.read_bytes(),
+            CONTENT_TYPES[path.suffix],
+            hashlib.sha256(content).hexdigest()[:32],
+        )
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix in CONTENT_TYPES
+    }

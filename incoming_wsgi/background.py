@@ -1,0 +1,163 @@
+"""The thread of each process that does what is due, and the same in the foreground for cron.
+
+The thread is started at the first request and again after a fork, which the process id tells: a
+thread does not survive a fork, and not every server says that it has forked. One job has one
+thread, so that an app that takes its time for one upload does not hold up the others. All threads
+are daemons: a process may end at any time, the lease of what it was doing ends by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+
+from .errors import IncomingError
+from .housekeeping import LEASE_S, Housekeeping
+from .tickets.base import Lease, LeaseLost
+from .uploads import log_id, now
+
+__all__ = ["Background", "run_due"]
+
+log = logging.getLogger("incoming_wsgi")
+
+MAX_JOBS = 16  # calls of the web app under way at once, for each process
+RENEW_EVERY_S = LEASE_S / 3
+LOOK_AGAIN_S = 5.0  # what other processes left behind is found after this at the latest
+
+
+class Background:
+    def __init__(self, housekeeping: Housekeeping) -> None:
+        self._housekeeping = housekeeping
+        self._start_lock = threading.Lock()
+        self._dispatcher: _Dispatcher | None = None
+
+    def ensure_running(self) -> None:
+        """Cheap when it runs already."""
+        dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.is_running_here():
+            return
+        if dispatcher is not None and dispatcher.pid != os.getpid():
+            # A lock that came here by fork may be held by a thread that does not exist here.
+            self._start_lock = threading.Lock()
+        with self._start_lock:
+            if self._dispatcher is None or not self._dispatcher.is_running_here():
+                self._dispatcher = _Dispatcher(self._housekeeping)
+                self._dispatcher.start()
+
+    def wake(self) -> None:
+        """Something may have become due."""
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
+
+    def stop(self) -> None:
+        """Lease nothing more; what is under way goes on until it has ended or the process does."""
+        dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is not None and dispatcher.pid == os.getpid():
+            dispatcher.stop()
+
+
+def run_due(housekeeping: Housekeeping) -> int:
+    """Do what is due now, one after the other, and return when it is done; how much that was."""
+    jobs = _Jobs(housekeeping)
+    done = 0
+    # What this run puts off, such as a handover to an app that is down, is due later, not again.
+    while (lease := housekeeping.lease_due()) is not None:
+        thread = jobs.start(lease)
+        while thread.is_alive():
+            thread.join(RENEW_EVERY_S)
+            jobs.renew()
+        done += 1
+    return done
+
+
+class _Dispatcher:
+    def __init__(self, housekeeping: Housekeeping) -> None:
+        self.pid = os.getpid()
+        self._housekeeping = housekeeping
+        self._jobs = _Jobs(housekeeping)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="incoming-background", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_running_here(self) -> bool:
+        return self.pid == os.getpid()
+
+    def wake(self) -> None:
+        self._jobs.changed.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.wake()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._jobs.changed.clear()
+            pause_s = LOOK_AGAIN_S
+            try:
+                while self._jobs.have_room() and not self._stopping:
+                    lease = self._housekeeping.lease_due()
+                    if lease is None:
+                        due_at = self._housekeeping.next_due_at()
+                        if due_at is not None:
+                            pause_s = min(pause_s, max(0.01, due_at - now()))
+                        break
+                    self._jobs.start(lease)
+            except IncomingError as exc:
+                log.error("event=background_failed error=%s", exc)
+            except Exception:
+                log.exception("event=background_failed")
+            self._jobs.changed.wait(pause_s)
+            self._jobs.renew()
+
+
+class _Jobs:
+    """What is under way in this process, each in a thread of its own, its lease kept alive."""
+
+    def __init__(self, housekeeping: Housekeeping) -> None:
+        self.changed = threading.Event()
+        self._housekeeping = housekeeping
+        self._running: dict[str, Lease] = {}
+        self._renewed_at = time.monotonic()
+
+    def have_room(self) -> bool:
+        return len(self._running) < MAX_JOBS
+
+    def start(self, lease: Lease) -> threading.Thread:
+        self._running[lease.token] = lease
+        thread = threading.Thread(
+            target=self._do, args=(lease,), name=f"incoming-{log_id(lease.upload.id)}", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def renew(self) -> None:
+        """Keep the leases of what is running; to be called at least every RENEW_EVERY_S."""
+        if time.monotonic() - self._renewed_at >= RENEW_EVERY_S:
+            self._renewed_at = time.monotonic()
+            for lease in list(self._running.values()):
+                self._renew(lease)
+
+    def _renew(self, lease: Lease) -> None:
+        try:
+            self._housekeeping.renew(lease)
+        except LeaseLost:
+            pass  # whoever has it now decides
+        except IncomingError as exc:
+            log.error("upload=%s event=renewal_failed error=%s", log_id(lease.upload.id), exc)
+
+    def _do(self, lease: Lease) -> None:
+        try:
+            self._housekeeping.look_after(lease)
+        except IncomingError as exc:
+            log.error("upload=%s event=background_failed error=%s", log_id(lease.upload.id), exc)
+        except Exception:
+            log.exception("upload=%s event=background_failed", log_id(lease.upload.id))
+        finally:
+            del self._running[lease.token]
+            self.changed.set()

@@ -1,0 +1,113 @@
+"""The body of one request, read from `wsgi.input` with exactly the bounds that it announced.
+
+WebOb's own reader raises on a short read and loses what had arrived, and junk in Content-Length
+reads as "no length" there; so lengths are parsed and bodies read here. What ends a body early, be it
+a clean end, an exception of the server or a time-out, is one thing: IncompleteBody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from .errors import BadRequest, IncompleteBody, LengthRequired, TooLarge
+
+__all__ = ["Body"]
+
+KIB = 1024
+# Big blocks are cheap, small ones lose little: the size follows the line, so that a block takes
+# some tenths of a second at most.
+FIRST_BLOCK_BYTES = 64 * KIB
+MIN_BLOCK_BYTES = 4 * KIB
+MAX_BLOCK_BYTES = 1024 * KIB
+FAST_S = 0.05
+SLOW_S = 0.25
+# uWSGI and mod_wsgi lose the bytes of the read that is running when the client goes away.
+LOSSY_SERVERS = ("uwsgi.version", "mod_wsgi.version")
+LOSSY_BLOCK_BYTES = 64 * KIB
+
+
+class Body:
+    """Raises BadRequest at construction for a Content-Length that is not a plain number."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        announced = environ.get("CONTENT_LENGTH") or None
+        if announced is not None and not (announced.isascii() and announced.isdigit()):
+            raise BadRequest(f"Content-Length is {announced!r}; it must be a number of bytes")
+        self.length: int | None = int(announced) if announced is not None else None
+        self._input = environ["wsgi.input"]
+        # Without a length only a server that ends the body itself can be read safely: others would
+        # hand over the raw chunked framing, or wait for ever.
+        self._terminated = bool(environ.get("wsgi.input_terminated"))
+        self._chunked = "HTTP_TRANSFER_ENCODING" in environ and self.length is None
+        self._limit = (
+            LOSSY_BLOCK_BYTES
+            if any(name in environ for name in LOSSY_SERVERS)
+            else MAX_BLOCK_BYTES
+        )
+        self._arrived = 0
+        self._ended = False
+
+    def blocks(self) -> Iterator[bytes]:
+        """All of the body, a block at a time. Raises LengthRequired before the first, IncompleteBody
+        after the last if the body was shorter than announced."""
+        if self.length is None:
+            raise LengthRequired
+        size = min(FIRST_BLOCK_BYTES, self._limit)
+        while self._arrived < self.length:
+            began = time.monotonic()
+            block = self._read(min(size, self.length - self._arrived))
+            if not block:
+                raise IncompleteBody(announced=self.length, arrived=self._arrived)
+            yield block
+            took_s = time.monotonic() - began
+            if took_s < FAST_S:
+                size = min(size * 4, self._limit)
+            elif took_s > SLOW_S:
+                size = max(size // 4, MIN_BLOCK_BYTES)
+
+    def read_all(self, max_bytes: int) -> bytes:
+        """A small body as a whole. Raises TooLarge, LengthRequired, IncompleteBody."""
+        if self.length is None:
+            if self._chunked and not self._terminated:
+                raise LengthRequired
+            body = self._read_terminated(max_bytes + 1) if self._chunked else b""
+        else:
+            if self.length > max_bytes:
+                raise TooLarge(f"This body may have {max_bytes} bytes; it has {self.length}.")
+            body = b"".join(self.blocks())
+        if len(body) > max_bytes:
+            raise TooLarge(f"This body may have {max_bytes} bytes; it has more.")
+        return body
+
+    def drain(self, max_bytes: int) -> None:
+        """Read and forget what is left, at most `max_bytes`. An answer that is given while the
+        client still sends becomes a 502 or a reset connection behind most proxies."""
+        if self.length is None:
+            if self._chunked and self._terminated:
+                self._read_terminated(max_bytes)
+            return
+        left = min(self.length - self._arrived, max_bytes)
+        while left > 0 and (block := self._read(min(left, self._limit))):
+            left -= len(block)
+
+    def _read_terminated(self, max_bytes: int) -> bytes:
+        parts = []
+        left = max_bytes
+        while left > 0 and (block := self._read(min(left, self._limit))):
+            parts.append(block)
+            left -= len(block)
+        return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
+        """b"" at the end, however that came."""
+        if self._ended:
+            return b""
+        try:
+            block: bytes = self._input.read(size)
+        except Exception:  # every server has its own for a client that is gone
+            block = b""
+        self._arrived += len(block)
+        self._ended = not block
+        return block

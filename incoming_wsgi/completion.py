@@ -1,0 +1,221 @@
+"""From the last byte to the app's answer: sealing, handing over, telling of a cancellation.
+
+Invariants: a file is sealed before its upload is COMPLETE, and in the transaction that makes it
+COMPLETE the handover becomes due. The app is called by whoever holds the lease of a due upload, at
+least once with one delivery id; never again after it said "done". Nothing is deleted because the
+app was down: FAILED keeps the file.
+
+The original's apps are not idempotent. So an app that took the file away before its answer was lost
+is not asked again: a file that has vanished from its place after an attempt was taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .config import Settings
+from .errors import UploadNotFound, WrongState
+from .handover import (
+    Answer,
+    OnCancelled,
+    OnFinished,
+    Outcome,
+    call_function,
+    call_url,
+    handover_fields,
+)
+from .states import Event, UploadState
+from .storage.base import Storage
+from .tickets.base import Lease, LeaseLost, TicketStore
+from .uploads import Upload, log_id, now
+
+__all__ = ["Callbacks", "Completion"]
+
+log = logging.getLogger("incoming_wsgi")
+
+MAX_RETRY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """The functions of this process that stand in for a callback URL."""
+
+    on_finished: OnFinished | None = None
+    on_cancelled: OnCancelled | None = None
+
+
+class Completion:
+    def __init__(
+        self, *, tickets: TicketStore, storage: Storage, settings: Settings, callbacks: Callbacks
+    ) -> None:
+        self._tickets = tickets
+        self._storage = storage
+        self._settings = settings
+        self._callbacks = callbacks
+
+    # what changes in the record; handed to `TicketStore.transition`
+
+    def due_now(self, upload: Upload) -> Mapping[str, Any]:
+        at = now()
+        return {
+            "completed_at": at,
+            "give_up_at": at + self._settings.handover_give_up_s,
+            "delivery_id": str(uuid.uuid4()),
+            "due_at": at,
+        }
+
+    def due_again(self, upload: Upload) -> Mapping[str, Any]:
+        at = now()
+        return {"give_up_at": at + self._settings.handover_give_up_s, "due_at": at}
+
+    def finished(self, upload: Upload) -> Mapping[str, Any]:
+        return {"reason": None, "due_at": now() + self._settings.keep_finished_s}
+
+    def cancelled(self, upload: Upload, *, reason: str, tell_app: bool) -> Mapping[str, Any]:
+        """`attempt` counts anew: the calls that tell of the cancellation are another delivery."""
+        tell_app = tell_app and self._can_be_told(upload)
+        return {
+            "reason": reason,
+            "delivery_id": str(uuid.uuid4()),
+            "attempt": 0,
+            "give_up_at": now() + self._settings.handover_give_up_s,
+            "notified": not tell_app,
+            "due_at": now() + (0 if tell_app else self._settings.keep_finished_s),
+        }
+
+    def _can_be_told(self, upload: Upload) -> bool:
+        return upload.signal_finish_url is not None or self._callbacks.on_cancelled is not None
+
+    # what happens
+
+    def complete(self, upload: Upload, *, lease: str | None = None) -> Upload:
+        """Seal the file of an upload in which nothing is missing, and make its handover due."""
+        assert upload.length is not None
+        self._storage.seal(upload.id, upload.length)
+        try:
+            upload = self._tickets.transition(
+                upload.id, Event.COMPLETE, self.due_now, lease=lease
+            )
+        except WrongState:  # another request saw the same, or it was cancelled
+            return self._tickets.load(upload.id)
+        log.info("upload=%s event=complete length=%s", log_id(upload.id), upload.length)
+        return upload
+
+    def clear_away(self, upload: Upload) -> None:
+        """Remove the file of a finished upload, if that was agreed."""
+        if upload.state is UploadState.FINISHED and upload.remove_file_when_finished:
+            self._storage.delete(upload.id)
+
+    def hand_over(self, lease: Lease) -> None:
+        """One attempt: call the app, and let its answer follow. For COMPLETE uploads, and for
+        HANDING_OVER ones whose process has died."""
+        upload = lease.upload
+        if upload.attempt > 0 and not self._storage.exists(upload.id):
+            self._settle(lease, Event.FINISH, self.finished)
+            return
+        upload = self._tickets.transition(
+            upload.id,
+            Event.HAND_OVER,
+            lambda upload: {"attempt": upload.attempt + 1},
+            lease=lease.token,
+            keep_lease=True,
+        )
+        outcome = self._call(upload)
+        log.info(
+            "upload=%s event=handed_over attempt=%d answer=%s reason=%r",
+            log_id(upload.id),
+            upload.attempt,
+            outcome.answer.value,
+            outcome.reason,
+        )
+        if outcome.answer is Answer.DONE:
+            self._settle(lease, Event.FINISH, self.finished)
+        elif outcome.answer is Answer.WAIT:
+            due_at = now() + self._settings.confirm_timeout_s
+            self._settle(lease, Event.WAIT, lambda _: {"reason": None, "due_at": due_at})
+        elif not self._storage.exists(upload.id):
+            self._settle(lease, Event.FINISH, self.finished)
+        elif upload.give_up_at is not None and now() >= upload.give_up_at:
+            self.give_up(lease, outcome.reason)
+        else:
+            due_at = now() + self._pause_s(upload.attempt)
+            self._settle(
+                lease, Event.DELAY, lambda _: {"reason": outcome.reason, "due_at": due_at}
+            )
+
+    def not_confirmed(self, lease: Lease) -> None:
+        """The app said "wait", and its time is over."""
+        if self._storage.exists(lease.upload.id):
+            limit = self._settings.confirm_timeout_s
+            self.give_up(lease, f"the web app did not confirm within {limit:g} s")
+        else:
+            self._settle(lease, Event.FINISH, self.finished)
+
+    def give_up(self, lease: Lease, reason: str) -> None:
+        due_at = now() + self._settings.keep_failed_s
+        self._settle(lease, Event.GIVE_UP, lambda _: {"reason": reason, "due_at": due_at})
+        log.warning("upload=%s event=handover_failed reason=%r", log_id(lease.upload.id), reason)
+
+    def tell_of_cancellation(self, lease: Lease) -> None:
+        """Call the app once: whatever it answers, it knows. Only a call that did not get through is
+        made again."""
+        upload = lease.upload
+        if upload.signal_finish_url is not None:
+            fields = handover_fields(upload, None)
+            fields["attempt"] = str(upload.attempt + 1)
+            outcome = call_url(upload.signal_finish_url, fields, self._settings.handover_timeout_s)
+        else:
+            outcome = self._call_on_cancelled(upload)
+        at = now()
+        told = outcome.reached or (upload.give_up_at is not None and at >= upload.give_up_at)
+        pause_s = self._settings.keep_finished_s if told else self._pause_s(upload.attempt + 1)
+        self._settle(
+            lease,
+            Event.CANCEL,
+            lambda upload: {
+                "attempt": upload.attempt + 1,
+                "notified": told,
+                "due_at": at + pause_s,
+            },
+        )
+
+    def _call_on_cancelled(self, upload: Upload) -> Outcome:
+        if self._callbacks.on_cancelled is not None:
+            try:
+                self._callbacks.on_cancelled(upload)
+            except Exception:
+                log.exception("upload=%s event=on_cancelled_raised", log_id(upload.id))
+        return Outcome(Answer.NONE)
+
+    def _call(self, upload: Upload) -> Outcome:
+        path = self._storage.locate(upload.id)
+        if upload.signal_finish_url is not None:
+            fields = handover_fields(upload, path)
+            return call_url(upload.signal_finish_url, fields, self._settings.handover_timeout_s)
+        assert self._callbacks.on_finished is not None, "leased without a callback"
+        return call_function(self._callbacks.on_finished, upload, path)
+
+    def _settle(self, lease: Lease, event: Event, decide: Any) -> None:
+        try:
+            upload = self._tickets.transition(lease.upload.id, event, decide, lease=lease.token)
+        except (LeaseLost, WrongState, UploadNotFound):
+            # The app's finish_upload was faster, or this process was so slow that another took
+            # over. Only a "done" counts all the same: the app must not be asked again.
+            if event is not Event.FINISH:
+                return
+            try:
+                upload = self._tickets.transition(lease.upload.id, event, decide)
+            except (WrongState, UploadNotFound):
+                return
+        self.clear_away(upload)
+
+    def _pause_s(self, attempt: int) -> float:
+        longest: float = min(
+            MAX_RETRY_S, self._settings.handover_retry_s * 2.0 ** min(attempt - 1, 32)
+        )
+        return longest * random.uniform(0.5, 1.0)

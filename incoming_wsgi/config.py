@@ -1,0 +1,188 @@
+"""Every setting, once: its name, unit, default and reason.
+
+`Settings` is what the keyword arguments of `Incoming` become. `Settings.from_environ` reads the
+same from `INCOMING_*` variables for the stand-alone server; `cli.py` makes its options, and
+`docs/settings.md` its table, of the `help` texts here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+__all__ = ["ENVIRON_PREFIX", "SettingKeywords", "Settings", "parse_bool", "parse_setting"]
+
+ENVIRON_PREFIX = "INCOMING_"
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class SettingKeywords(TypedDict, total=False):
+    """The fields of `Settings` as keywords, for type checkers."""
+
+    chunk_bytes: int
+    max_chunk_bytes: int
+    send_ahead: int
+    max_length_bytes: int | None
+    idle_timeout_s: float
+    handover_timeout_s: float
+    handover_retry_s: float
+    handover_give_up_s: float
+    confirm_timeout_s: float
+    keep_finished_s: float
+    keep_failed_s: float
+    durability: str
+    allow_origins: tuple[str, ...]
+    backend_api: bool
+    backend_token: str | None
+    background: bool
+    database: str | None
+
+
+def _setting(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Raises ValueError at construction, naming the setting, the value and what it may be."""
+
+    # Chunks. 1 MiB: an nginx that nobody has configured takes no more (client_max_body_size).
+    chunk_bytes: int = _setting(
+        1 * MIB, "Bytes a client starts to send in one request; it may change the size later."
+    )
+    # 16 MiB: below the 32 MiB of Cloud Run and the 100 MB of Cloudflare; bounds what is drained.
+    max_chunk_bytes: int = _setting(16 * MIB, "Bytes that one request may carry at most.")
+    send_ahead: int = _setting(4, "Chunks a client may have on their way at once, for one upload.")
+    max_length_bytes: int | None = _setting(
+        None, "Bytes a file may have at most, if its ticket does not say otherwise; none: no limit."
+    )
+    idle_timeout_s: float = _setting(
+        12 * 3600.0, "Seconds after which an upload in which nothing moves is given up."
+    )
+    # 55 s: below the 60 s after which proxies commonly close.
+    handover_timeout_s: float = _setting(
+        55.0, "Seconds that the web app may take to answer one handover request."
+    )
+    handover_retry_s: float = _setting(
+        1.0, "Seconds before a handover is tried again; doubles each time, with jitter, up to 60."
+    )
+    handover_give_up_s: float = _setting(
+        24 * 3600.0,
+        "Seconds after which a handover that never got a good answer fails. The file is kept.",
+    )
+    confirm_timeout_s: float = _setting(
+        600.0, 'Seconds that an app which answered "wait" has for its finish_upload.'
+    )
+    keep_finished_s: float = _setting(
+        24 * 3600.0, "Seconds for which the record of a finished or cancelled upload is kept."
+    )
+    keep_failed_s: float = _setting(
+        7 * 24 * 3600.0, "Seconds for which a file that could not be handed over is kept."
+    )
+    durability: str = _setting(
+        "process",
+        '"process": what was acknowledged survives the death of any process; "disk": it is also '
+        "written to the disk before it is acknowledged (slower).",
+    )
+    allow_origins: tuple[str, ...] = _setting(
+        ("*",),
+        "Origins whose pages may upload, comma separated; * for any (a ticket is the right to "
+        "upload, no cookie is used), empty for the same origin alone.",
+    )
+    backend_api: bool = _setting(
+        False, "Whether backend/ answers over HTTP. On when stand-alone, off inside an app."
+    )
+    backend_token: str | None = _setting(
+        None,
+        "A bearer token that opens backend/ to peers that are not on this machine; none: only "
+        "direct loopback peers may use it.",
+    )
+    background: bool = _setting(
+        True,
+        "Whether each worker process starts a thread for handovers and housekeeping at its first "
+        "request; without it something must run `incoming housekeeping` regularly.",
+    )
+    database: str | None = _setting(
+        None,
+        "Path of the SQLite database of tickets, on a local disk; none: incoming.db in the "
+        "storage folder.",
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_bytes", "max_chunk_bytes", "send_ahead"):
+            self._require(name, getattr(self, name) >= 1, "1 or more")
+        self._require("chunk_bytes", self.chunk_bytes <= self.max_chunk_bytes, "max_chunk_bytes")
+        self._require("max_length_bytes", (self.max_length_bytes or 0) >= 0, "0 or more")
+        for name in (
+            "idle_timeout_s",
+            "handover_timeout_s",
+            "handover_retry_s",
+            "handover_give_up_s",
+            "confirm_timeout_s",
+            "keep_finished_s",
+            "keep_failed_s",
+        ):
+            self._require(name, getattr(self, name) > 0, "more than 0 seconds")
+        self._require("durability", self.durability in ("process", "disk"), '"process" or "disk"')
+        self._require("allow_origins", not isinstance(self.allow_origins, str), "a list of origins")
+        self._require("backend_token", self.backend_token != "", "a token, or None for no token")
+
+    def _require(self, name: str, fulfilled: bool, wanted: str) -> None:
+        if not fulfilled:
+            raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")
+
+    @classmethod
+    def from_environ(
+        cls, environ: Mapping[str, str] | None = None, **defaults: Any
+    ) -> tuple[str | None, Settings]:
+        """The storage folder (or None) and the settings that `INCOMING_*` variables give.
+
+        `defaults` stand for variables that are not set. Raises ValueError for an unknown
+        `INCOMING_` variable (a misspelt setting must not be ignored) and for a bad value.
+        """
+        variables = os.environ if environ is None else environ
+        known = {ENVIRON_PREFIX + f.name.upper(): f for f in dataclasses.fields(cls)}
+        storage_variable = ENVIRON_PREFIX + "STORAGE_DIR"
+        values: dict[str, Any] = dict(defaults)
+        for variable, text in variables.items():
+            if not variable.startswith(ENVIRON_PREFIX) or variable == storage_variable:
+                continue
+            if variable not in known:
+                raise ValueError(
+                    f"{variable} is not a setting; known are {', '.join(sorted(known))}"
+                )
+            setting = known[variable]
+            try:
+                values[setting.name] = parse_setting(setting, text)
+            except ValueError as exc:
+                raise ValueError(f"{variable} is {text!r}: {exc}") from exc
+        return variables.get(storage_variable), cls(**values)
+
+
+def parse_setting(setting: dataclasses.Field[Any], text: str) -> Any:
+    """The value of `setting` that `text` spells. Raises ValueError saying what is wanted."""
+    kind = str(setting.type)
+    if text == "" and "None" in kind:
+        return None
+    if kind.startswith("tuple"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind == "bool":
+        return parse_bool(text)
+    if kind.startswith("int"):
+        return int(text)
+    if kind.startswith("float"):
+        return float(text)
+    return text
+
+
+def parse_bool(text: str) -> bool:
+    """The spellings of the original's backend functions; raises ValueError for any other."""
+    if text in ("1", "t", "T", "TRUE", "true", "True"):
+        return True
+    if text in ("0", "f", "F", "FALSE", "false", "False"):
+        return False
+    raise ValueError("not a truth value; say true or false")

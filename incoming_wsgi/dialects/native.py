@@ -1,0 +1,201 @@
+"""The protocol of our own browser library and client: JSON about an upload, PUT of its ranges.
+
+GET asks, POST declares, PUT with Content-Range stores, DELETE cancels; the answer to each is the
+same description of the upload, so that a client which has lost an answer only has to ask. Chunks may
+come in any order, in parallel and repeated. See docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+from webob import Request, Response
+
+from ..body import Body
+from ..config import Settings
+from ..engine import Declaration, Engine
+from ..errors import BadRequest, ChunkTooLarge, LengthRequired, MethodNotAllowed
+from ..receiving import ExpectedDigest
+from ..states import UploadState
+from ..uploads import ChunkDigest, Upload
+
+__all__ = ["ALLOWED_METHODS", "NativeDialect"]
+
+ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+MAX_JSON_BYTES = 64 * 1024
+MAX_TEXT = 4096  # characters of a file name, a type, a reason
+CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+# RFC 9530 keeps these two; what else a client sends is for somebody else.
+DIGEST_ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512"}
+DIGEST_MEMBER = re.compile(r"\s*([a-z0-9*_.-]+)=:([A-Za-z0-9+/=]*):\s*", re.ASCII)
+CANCELLED_BY_PAGE = "cancelled by the user"
+
+
+class NativeDialect:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    def answer(self, request: Request, body: Body, upload_id: str) -> Response:
+        if request.method in ("GET", "HEAD"):
+            return self.query(upload_id)
+        if request.method == "POST":
+            return self.declare(body, upload_id)
+        if request.method == "PUT":
+            return self.store(request, body, upload_id)
+        if request.method == "DELETE":
+            return self.cancel(request, upload_id)
+        raise MethodNotAllowed(allowed=ALLOWED_METHODS)
+
+    def query(self, upload_id: str) -> Response:
+        upload = self._engine.load(upload_id)
+        return self._describe(upload, digests=self._engine.find_digests(upload_id))
+
+    def declare(self, body: Body, upload_id: str) -> Response:
+        self._engine.load(upload_id)  # an unknown ticket is said before a fault in the body
+        declaration = _parse_declaration(body.read_all(MAX_JSON_BYTES))
+        return self._describe(self._engine.declare(upload_id, declaration))
+
+    def store(self, request: Request, body: Body, upload_id: str) -> Response:
+        if body.length is None:
+            raise LengthRequired
+        if body.length > self._settings.max_chunk_bytes:
+            raise ChunkTooLarge(
+                length=body.length, max_chunk_bytes=self._settings.max_chunk_bytes
+            )
+        start, stop, length = _parse_content_range(request.headers.get("Content-Range"))
+        if stop - start != body.length:
+            raise BadRequest(
+                f"Content-Range names {stop - start} bytes, Content-Length {body.length}; "
+                "they must be the same"
+            )
+        upload = self._engine.store(
+            upload_id,
+            start=start,
+            stop=stop,
+            length=length,
+            blocks=body.blocks(),
+            digest=parse_content_digest(request.headers.get("Content-Digest")),
+        )
+        return self._describe(upload)
+
+    def cancel(self, request: Request, upload_id: str) -> Response:
+        try:
+            reason = request.GET.get("reason", "")
+        except UnicodeDecodeError as exc:
+            raise BadRequest("the reason must be UTF-8") from exc
+        upload = self._engine.cancel(
+            upload_id, reason=_text("reason", reason) or CANCELLED_BY_PAGE, tell_app=True
+        )
+        return self._describe(upload)
+
+    def _describe(self, upload: Upload, *, digests: tuple[ChunkDigest, ...] = ()) -> Response:
+        """`digests` only where the client asks for them: a long upload has thousands."""
+        facts: dict[str, Any] = {
+            "id": upload.id,
+            "state": upload.state.value,
+            "filename": upload.filename,
+            "length": upload.length,
+            "received": [list(pair) for pair in upload.received],
+            "bytes_received": upload.received.total_bytes,
+            "chunk_bytes": self._settings.chunk_bytes,
+            "max_chunk_bytes": self._settings.max_chunk_bytes,
+            "send_ahead": self._settings.send_ahead,
+            "expires_at": _timestamp(upload.expires_at),
+            "reason": upload.reason,
+            # Whether the app knows that it was cancelled. Tried once counts: a page must not wait
+            # for an app that is down.
+            "notified": upload.state is UploadState.CANCELLED
+            and (upload.notified or upload.attempt > 0),
+        }
+        if digests:
+            facts["digests"] = [
+                {"start": digest.start, "stop": digest.stop, "sha256": digest.sha256}
+                for digest in digests
+            ]
+        response = Response(json.dumps(facts), content_type="application/json", charset="UTF-8")
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def _timestamp(at: float | None) -> str | None:
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _parse_declaration(body: bytes) -> Declaration:
+    try:
+        said = json.loads(body)
+    except ValueError as exc:  # bad UTF-8 too
+        raise BadRequest(f"the body must be JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise BadRequest("the body must be JSON of reasonable depth") from exc
+    if not isinstance(said, dict):
+        raise BadRequest("the body must be a JSON object")
+    length = said.get("length")
+    if not isinstance(length, int) or isinstance(length, bool) or length < 0:
+        raise BadRequest(f"length is {length!r}; it must be the number of bytes of the file")
+    last_modified = said.get("last_modified")
+    if last_modified is not None and (
+        not isinstance(last_modified, (int, float))
+        or isinstance(last_modified, bool)
+        or not abs(last_modified) < 2**53
+    ):
+        raise BadRequest(f"last_modified is {last_modified!r}; it must be milliseconds since 1970")
+    return Declaration(
+        length=length,
+        filename=_text("filename", said.get("filename")),
+        content_type=_text("type", said.get("type")),
+        last_modified=None if last_modified is None else int(last_modified),
+    )
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise BadRequest(f"{name} must be a text of at most {MAX_TEXT} characters")
+    # JSON can spell half of a surrogate pair, which is no text and cannot be stored.
+    return value.encode("utf-8", "replace").decode()
+
+
+def _parse_content_range(value: str | None) -> tuple[int, int, int]:
+    """start, stop (exclusive) and the length of the whole."""
+    match = CONTENT_RANGE.fullmatch(value or "")
+    if match is None:
+        raise BadRequest(
+            f"Content-Range is {value!r}; it must be like bytes 0-1048575/5000000, with the first "
+            "and the last byte of this body and the length of the file"
+        )
+    first, last, length = map(int, match.groups())
+    if last < first:
+        raise BadRequest(f"Content-Range is {value!r}: the last byte comes before the first")
+    return first, last + 1, length
+
+
+def parse_content_digest(value: str | None) -> ExpectedDigest | None:
+    """The strongest digest that we know of a Content-Digest field (RFC 9530), None without one.
+
+    Raises BadRequest for a member that cannot be read.
+    """
+    known: dict[str, bytes] = {}
+    for member in (value or "").split(",") if value else ():
+        match = DIGEST_MEMBER.fullmatch(member)
+        if match is None:
+            raise BadRequest(f"Content-Digest has a member {member!r}; write sha-256=:BASE64:")
+        if match[1] in DIGEST_ALGORITHMS:
+            try:
+                known[match[1]] = base64.b64decode(match[2], validate=True)
+            except binascii.Error as exc:
+                raise BadRequest(f"Content-Digest: {match[2]!r} is not Base64") from exc
+    # SHA-256 first: it is kept with the chunk and can be compared when resuming.
+    for name, algorithm in DIGEST_ALGORITHMS.items():
+        if name in known:
+            return ExpectedDigest(algorithm, known[name])
+    return None

@@ -1,0 +1,269 @@
+"""What uploads mean: tickets, declarations, ranges, cancellation, confirmation.
+
+One engine serves every dialect and every door. It is handed its storage, its ticket store and the
+completion; it knows neither HTTP nor SQL. All of its methods can be repeated: the second time they
+answer what the repeat needs to know.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from .completion import Completion
+from .config import Settings
+from .errors import (
+    BadRequest,
+    FileChanged,
+    FileTooLarge,
+    RangeNotSatisfiable,
+    Superseded,
+    UploadGone,
+    WrongSecret,
+    WrongState,
+)
+from .receiving import ExpectedDigest, Receiving
+from .states import Event, UploadState, takes_bytes
+from .storage.base import Block, Storage
+from .tickets.base import TicketStore
+from .uploads import ChunkDigest, Upload, log_id, new_upload_id, now
+
+__all__ = ["CANCELLED_BY_BACKEND", "Declaration", "Engine"]
+
+log = logging.getLogger("incoming_wsgi")
+
+# The widest integer of SQLite, JSON numbers aside; 8 EiB is more than any file system has.
+MAX_LENGTH = 2**63 - 1
+# How long the request that brought the last byte has for sealing before others may try it.
+SEALING_S = 60.0
+CANCELLED_BY_BACKEND = "Cancelled by request"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a client says of the file it will send. None: it does not say."""
+
+    length: int
+    filename: str | None = None
+    content_type: str | None = None
+    last_modified: int | None = None
+
+
+class Engine:
+    def __init__(
+        self,
+        *,
+        tickets: TicketStore,
+        storage: Storage,
+        completion: Completion,
+        settings: Settings,
+    ) -> None:
+        self._tickets = tickets
+        self._storage = storage
+        self._completion = completion
+        self._settings = settings
+        self._receiving = Receiving(
+            tickets=tickets,
+            storage=storage,
+            sync=settings.durability == "disk",
+            activity=self._activity,
+        )
+
+    # tickets: what the web app asks for
+
+    def new_upload(
+        self,
+        *,
+        signal_finish_url: str | None,
+        remove_file_when_finished: bool,
+        secret: str,
+        owner: str | None,
+        max_length_bytes: int | None,
+        length: int | None,
+        filename: str | None,
+    ) -> Upload:
+        """Issue a ticket. Raises BadRequest naming the bad parameter."""
+        if signal_finish_url is not None:
+            _check_callback_url(signal_finish_url)
+        created_at = now()
+        upload = Upload(
+            id=new_upload_id(),
+            created_at=created_at,
+            owner=owner,
+            secret=secret,
+            signal_finish_url=signal_finish_url,
+            remove_file_when_finished=remove_file_when_finished,
+            max_length_bytes=max_length_bytes,
+            length=length,
+            filename=filename,
+            due_at=created_at + self._settings.idle_timeout_s,
+        )
+        if length is not None:
+            self._check_length(upload, length)
+        self._tickets.create(upload)
+        log.info("upload=%s event=created owner=%s", log_id(upload.id), owner)
+        return upload
+
+    def load(self, upload_id: str) -> Upload:
+        """The record. Raises UploadNotFound."""
+        return self._tickets.load(upload_id)
+
+    def check_secret(self, upload_id: str, secret: str) -> None:
+        """Raises WrongSecret; a secret for a ticket that has none is wrong too."""
+        expected = self._tickets.load(upload_id).secret
+        if not hmac.compare_digest(expected.encode(), secret.encode()):
+            raise WrongSecret
+
+    def confirm(self, upload_id: str) -> Upload:
+        """The app that answered "wait" has taken the file. Raises WrongState if it was not asked."""
+
+        def finish(upload: Upload) -> Mapping[str, Any]:
+            if upload.state is UploadState.COMPLETE and upload.attempt == 0:
+                raise WrongState(state=upload.state.value, event=Event.CONFIRM.value)
+            return self._completion.finished(upload)
+
+        upload = self._tickets.transition(upload_id, Event.CONFIRM, finish)
+        self._completion.clear_away(upload)
+        log.info("upload=%s event=confirmed", log_id(upload_id))
+        return upload
+
+    def retry_handover(self, upload_id: str) -> Upload:
+        """Hand a FAILED upload over again, at once. Raises WrongState for any other."""
+        upload = self._tickets.transition(upload_id, Event.RETRY, self._completion.due_again)
+        log.info("upload=%s event=retry", log_id(upload_id))
+        return upload
+
+    # the client
+
+    def declare(self, upload_id: str, declaration: Declaration) -> Upload:
+        """The first time say which file will come, later make sure that it is the same.
+
+        Until the first byte is stored another file may be declared. Raises FileChanged,
+        FileTooLarge, UploadGone.
+        """
+
+        def decide(upload: Upload) -> Mapping[str, Any]:
+            if upload.received.ranges:
+                _check_same_file(upload, declaration)
+                return self._activity(upload)
+            self._check_length(upload, declaration.length)
+            said = {
+                "length": declaration.length,
+                "filename": declaration.filename or upload.filename,
+                "content_type": declaration.content_type,
+                "last_modified": declaration.last_modified,
+            }
+            return {**said, **self._activity(replace(upload, **said))}
+
+        try:
+            upload = self._tickets.transition(upload_id, Event.DECLARE, decide)
+        except WrongState:
+            upload = self._tickets.load(upload_id)
+            _check_not_gone(upload)
+            _check_same_file(upload, declaration)
+        return self._complete_if_nothing_is_missing(upload)
+
+    def store(
+        self,
+        upload_id: str,
+        *,
+        start: int,
+        stop: int,
+        length: int,
+        blocks: Iterable[Block],
+        digest: ExpectedDigest | None = None,
+    ) -> Upload:
+        """Receive the bytes [start, stop) of a file of `length` bytes.
+
+        An upload whose length was unknown has this one from now on. Raises RangeNotSatisfiable,
+        FileChanged, FileTooLarge, UploadGone before a block is read, and what
+        `Receiving.receive` raises.
+        """
+
+        def decide(upload: Upload) -> Mapping[str, Any]:
+            _check_not_gone(upload)
+            if upload.length is None:
+                self._check_length(upload, length)
+            elif upload.length != length:
+                raise FileChanged(what="length", expected=upload.length, provided=length)
+            if not start < stop <= length:
+                raise RangeNotSatisfiable(start=start, stop=stop, length=length)
+            return {"length": length, **self._activity(upload)}
+
+        claim = self._tickets.claim_range(upload_id, start, stop, decide)
+        try:
+            upload = self._receiving.receive(claim, start, blocks, digest)
+        except Superseded:
+            self._clear_away_if_gone(self._tickets.load(upload_id))
+            raise
+        self._clear_away_if_gone(upload)
+        return self._complete_if_nothing_is_missing(upload)
+
+    def cancel(self, upload_id: str, *, reason: str, tell_app: bool) -> Upload:
+        """End an upload without delivery; a cancelled one stays as it is. Raises WrongState when it
+        is being handed over or is finished."""
+
+        def decide(upload: Upload) -> Mapping[str, Any]:
+            if upload.state is UploadState.CANCELLED:
+                return {}
+            return self._completion.cancelled(upload, reason=reason, tell_app=tell_app)
+
+        upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
+        self._storage.delete(upload_id)
+        log.info("upload=%s event=cancelled", log_id(upload_id))
+        return upload
+
+    def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
+        return self._tickets.find_digests(upload_id)
+
+    # rules
+
+    def _activity(self, upload: Upload) -> Mapping[str, Any]:
+        """Restart the idle clock. If nothing is missing any more the upload is due for completion,
+        should the request that saw this die."""
+        wait_s = SEALING_S if upload.is_complete else self._settings.idle_timeout_s
+        return {"due_at": now() + wait_s}
+
+    def _check_length(self, upload: Upload, length: int) -> None:
+        limits = (upload.max_length_bytes, self._settings.max_length_bytes, MAX_LENGTH)
+        # The ticket's own limit comes before that of the settings, wider or not.
+        limit = next(limit for limit in limits if limit is not None)
+        if length > limit:
+            raise FileTooLarge(length=length, max_length_bytes=limit)
+
+    def _complete_if_nothing_is_missing(self, upload: Upload) -> Upload:
+        if takes_bytes(upload.state) and upload.is_complete:
+            return self._completion.complete(upload)
+        return upload
+
+    def _clear_away_if_gone(self, upload: Upload) -> None:
+        """A request that was under way when its upload was cancelled may have made the file anew."""
+        if upload.state is UploadState.CANCELLED:
+            self._storage.delete(upload.id)
+            _check_not_gone(upload)
+
+
+def _check_not_gone(upload: Upload) -> None:
+    if upload.state is UploadState.CANCELLED:
+        raise UploadGone(reason=upload.reason or "")
+
+
+def _check_same_file(upload: Upload, declaration: Declaration) -> None:
+    for what in ("length", "filename", "last_modified"):
+        expected, provided = getattr(upload, what), getattr(declaration, what)
+        if expected is not None and provided is not None and expected != provided:
+            raise FileChanged(what=what, expected=expected, provided=provided)
+
+
+def _check_callback_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadRequest("signalFinishURL must be an absolute http or https URL")

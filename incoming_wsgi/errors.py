@@ -1,0 +1,252 @@
+"""Everything that can go wrong, one class a condition.
+
+    IncomingError
+    ├── BadRequest                 400  the request says something impossible
+    │   └── IncompleteBody         400  fewer bytes came than were announced; they are kept
+    ├── Forbidden                  403  no right to do this
+    │   └── WrongSecret            403  the ticket's secret is missing or wrong
+    ├── UploadNotFound             404  never issued, or forgotten because its time was over
+    ├── MethodNotAllowed           405
+    ├── Conflict                   409
+    │   ├── WrongState             409  the upload's state does not allow it
+    │   ├── FileChanged            409  not the file that this upload was begun with
+    │   └── Superseded             409  a newer request writes these bytes
+    ├── UploadGone                 410  a write to a cancelled or expired upload
+    ├── LengthRequired             411
+    ├── TooLarge                   413
+    │   ├── ChunkTooLarge          413
+    │   └── FileTooLarge           413
+    ├── RangeNotSatisfiable        416
+    ├── DigestMismatch             422  the bytes are not what the client meant to send
+    ├── Unavailable                503  try again later
+    ├── StorageFull                507
+    ├── StorageError               500  the storage back end failed
+    └── TicketStoreError           500  the ticket store failed
+
+`code` is stable and meant for programs, `status` is the HTTP status that fits, the evidence stands
+in attributes and is repeated in `evidence()` for machine-readable answers. Raise where it is known;
+`app.py` alone turns one into a response. A programmer's mistake is a TypeError or ValueError
+instead, and comes at construction.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadRequest",
+    "ChunkTooLarge",
+    "Conflict",
+    "DigestMismatch",
+    "FileChanged",
+    "FileTooLarge",
+    "Forbidden",
+    "IncomingError",
+    "IncompleteBody",
+    "LengthRequired",
+    "MethodNotAllowed",
+    "RangeNotSatisfiable",
+    "StorageError",
+    "StorageFull",
+    "Superseded",
+    "TicketStoreError",
+    "TooLarge",
+    "Unavailable",
+    "UploadGone",
+    "UploadNotFound",
+    "WrongSecret",
+    "WrongState",
+]
+
+
+class IncomingError(Exception):
+    """The root. `str(error)` says what happened, with values, and what to do."""
+
+    code = "error"
+    status = 500
+
+    def evidence(self) -> dict[str, object]:
+        """The facts of this error as JSON-ready members: its public attributes."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+class BadRequest(IncomingError):
+    code = "bad_request"
+    status = 400
+
+
+class IncompleteBody(BadRequest):
+    code = "incomplete_body"
+
+    def __init__(self, *, announced: int, arrived: int) -> None:
+        super().__init__(
+            f"The body ended after {arrived} of {announced} announced bytes. "
+            "What arrived is stored; ask for the missing ranges and go on from there."
+        )
+        self.announced = announced
+        self.arrived = arrived
+
+
+class Forbidden(IncomingError):
+    code = "forbidden"
+    status = 403
+
+
+class WrongSecret(Forbidden):
+    code = "wrong_secret"
+
+    def __init__(self) -> None:
+        super().__init__("backendSecret not given or wrong")
+
+
+class UploadNotFound(IncomingError):
+    code = "unknown_upload"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such upload: the ticket was never issued here, or its time is over. "
+            "Ask the web app for a new ticket."
+        )
+
+
+class MethodNotAllowed(IncomingError):
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, *, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"This URL answers {', '.join(allowed)}.")
+        self.allowed = allowed
+
+
+class Conflict(IncomingError):
+    code = "conflict"
+    status = 409
+
+
+class WrongState(Conflict):
+    code = "wrong_state"
+
+    def __init__(self, *, state: str, event: str) -> None:
+        super().__init__(f"The upload is {state}: {event} is not possible any more, or not yet.")
+        self.state = state
+        self.event = event
+
+
+class FileChanged(Conflict):
+    """`expected` and `provided` are the two values of `what` (length, filename, …)."""
+
+    code = "file_changed"
+
+    def __init__(self, *, what: str, expected: object, provided: object) -> None:
+        super().__init__(
+            f"This is not the file that the upload was begun with: its {what} is {provided!r}, "
+            f"the upload has {expected!r}. Choose the same file, or start a new upload."
+        )
+        self.what = what
+        self.expected = expected
+        self.provided = provided
+
+
+class Superseded(Conflict):
+    code = "superseded"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A newer request writes the same bytes; this one stopped. "
+            "Ask for the missing ranges and go on from there."
+        )
+
+
+class UploadGone(IncomingError):
+    """A write to an upload that was cancelled or has expired; `reason` says by whom or why."""
+
+    code = "upload_gone"
+    status = 410
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"The upload was cancelled: {reason}")
+        self.reason = reason
+
+
+class LengthRequired(IncomingError):
+    code = "length_required"
+    status = 411
+
+    def __init__(self) -> None:
+        super().__init__("Send a Content-Length: bodies of unknown length are not taken here.")
+
+
+class TooLarge(IncomingError):
+    code = "too_large"
+    status = 413
+
+
+class ChunkTooLarge(TooLarge):
+    code = "chunk_too_large"
+
+    def __init__(self, *, length: int, max_chunk_bytes: int) -> None:
+        super().__init__(
+            f"One request may carry {max_chunk_bytes} bytes, this one announces {length}. "
+            "Send smaller chunks."
+        )
+        self.length = length
+        self.max_chunk_bytes = max_chunk_bytes
+
+
+class FileTooLarge(TooLarge):
+    code = "file_too_large"
+
+    def __init__(self, *, length: int, max_length_bytes: int) -> None:
+        super().__init__(
+            f"The file has {length} bytes, this ticket takes at most {max_length_bytes}."
+        )
+        self.length = length
+        self.max_length_bytes = max_length_bytes
+
+
+class RangeNotSatisfiable(IncomingError):
+    code = "range_not_satisfiable"
+    status = 416
+
+    def __init__(self, *, start: int, stop: int, length: int) -> None:
+        super().__init__(
+            f"The range [{start}, {stop}) does not lie within the {length} bytes of this upload."
+        )
+        self.start = start
+        self.stop = stop
+        self.length = length
+
+
+class DigestMismatch(IncomingError):
+    """`expected` is what the client announced, `computed` what arrived; lower-case hex."""
+
+    code = "digest_mismatch"
+    status = 422
+
+    def __init__(self, *, algorithm: str, expected: str, computed: str) -> None:
+        super().__init__(
+            f"The {algorithm} of what arrived is {computed}, announced was {expected}. "
+            "Nothing was recorded; send the chunk again."
+        )
+        self.algorithm = algorithm
+        self.expected = expected
+        self.computed = computed
+
+
+class Unavailable(IncomingError):
+    code = "unavailable"
+    status = 503
+
+
+class StorageError(IncomingError):
+    code = "storage_error"
+    status = 500
+
+
+class StorageFull(StorageError):
+    code = "storage_full"
+    status = 507
+
+
+class TicketStoreError(IncomingError):
+    code = "ticket_store_error"
+    status = 500

@@ -1,0 +1,228 @@
+"""One call of the web app: over HTTP, or of a function in this process.
+
+The contract is the original's: a form with the upload's facts is POSTed to `signalFinishURL` exactly
+as that was given, and the app answers 200 and a body that begins with "done" or "wait". Everything
+else is no good answer, and says nothing about the file. When to call, and what follows from the
+answer, is `completion.py`'s business.
+
+No redirect is followed: it would carry the upload's secret to wherever the answer says. Proxies and
+credentials of the environment are not used: the app is a neighbour, not a web site.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Literal
+
+import requests
+
+from .uploads import Upload, log_id
+
+__all__ = [
+    "Answer",
+    "CompleteUpload",
+    "OnCancelled",
+    "OnFinished",
+    "Outcome",
+    "call_function",
+    "call_url",
+    "handover_fields",
+]
+
+log = logging.getLogger("incoming_wsgi")
+
+CONNECT_TIMEOUT_S = 10.0
+WORD_BYTES = 4  # "done" and "wait": no more of the answer counts
+
+
+class Answer(Enum):
+    DONE = "done"
+    WAIT = "wait"
+    NONE = "none"  # no good answer: refused, failed, silent, unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`reached`: the app has seen the call and said something, good or not. `reason` explains
+    Answer.NONE in words that may be shown to the person at the page: no addresses, no secrets."""
+
+    answer: Answer
+    reason: str = ""
+    reached: bool = True
+
+
+class CompleteUpload:
+    """What an `on_finished` callback is given: the record, and the file to take.
+
+    Every field of the record (`id`, `length`, `owner`, `content_type`, …) can be read here too.
+    """
+
+    def __init__(self, record: Upload, path: Path) -> None:
+        self.record = record
+        self.path = path
+        """Where the file is now, absolute. It may be moved away, or read and left."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.record, name)
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def length(self) -> int:
+        assert self.record.length is not None
+        return self.record.length
+
+    @property
+    def safe_filename(self) -> str:
+        """The browser's name for the file, fit to be joined to a folder; never empty."""
+        return self.record.safe_filename
+
+    def move_to(self, target: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Move the file to the path `target` and return it.
+
+        A rename where that is possible, else a copy that appears under its name when it is whole.
+        Raises FileExistsError if there is something already, unless `overwrite`; OSError as the
+        file systems have it. Called again after a crash it does no harm.
+        """
+        destination = Path(target)
+        if not overwrite:
+            # Reserves the name: of two uploads that want it at the same time one gets it.
+            os.close(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            try:
+                os.replace(self.path, destination)
+            except OSError as exc:
+                if exc.errno != 18:  # EXDEV, another file system
+                    raise
+                self._copy_to(destination)
+        except BaseException:
+            if not overwrite and self.path.exists():
+                destination.unlink(missing_ok=True)
+            raise
+        return destination
+
+    def _copy_to(self, destination: Path) -> None:
+        partial = destination.with_name(f".{self.record.id}.partial")
+        try:
+            with self.path.open("rb") as source, partial.open("wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+                copy.flush()
+                os.fsync(copy.fileno())
+            os.replace(partial, destination)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        self.path.unlink()
+
+    def move_into(self, folder: str | os.PathLike[str]) -> Path:
+        """Move the file into `folder` under its safe name, or "name (2).suffix" and so on if that
+        is taken; return its path."""
+        stem, suffix = os.path.splitext(self.safe_filename)
+        number = 1
+        while True:
+            name = self.safe_filename if number == 1 else f"{stem} ({number}){suffix}"
+            try:
+                return self.move_to(Path(folder) / name)
+            except FileExistsError:
+                number += 1
+
+
+OnFinished = Callable[[CompleteUpload], Literal["done", "wait"] | None]
+"""Takes the file. None or "done": taken. "wait": `finish_upload` will follow. An exception: the
+file is offered again later."""
+
+OnCancelled = Callable[[Upload], object]
+"""Learns that an upload will not come; `reason` says why. What it returns or raises changes
+nothing."""
+
+
+def handover_fields(upload: Upload, path: Path | None) -> dict[str, str]:
+    """The form of one handover; `path` None says that the upload was cancelled."""
+    cancelled = path is None
+    known_name = upload.safe_filename if upload.filename is not None or not cancelled else ""
+    return {
+        "id": upload.id,
+        "filename": "" if path is None else str(path),
+        "filenameFromBrowser": known_name,
+        "backendSecret": upload.secret,
+        "signalFinishSecret": upload.secret,
+        "cancelled": "yes" if cancelled else "no",
+        "cancelReason": (upload.reason or "") if cancelled else "",
+        "deliveryId": upload.delivery_id,
+        "attempt": str(upload.attempt),
+        "length": "" if upload.length is None else str(upload.length),
+    }
+
+
+def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
+    """POST `fields` as a form to `url`; what the app says within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            with session.post(
+                url,
+                data=fields,
+                timeout=(min(CONNECT_TIMEOUT_S, timeout_s), timeout_s),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                if response.status_code != 200:
+                    return Outcome(
+                        Answer.NONE,
+                        f"the web app answered {response.status_code} {response.reason}".rstrip(),
+                    )
+                return _understand(_first_bytes(response, deadline))
+    except requests.Timeout:
+        return Outcome(
+            Answer.NONE, f"the web app did not answer within {timeout_s:g} s", reached=False
+        )
+    except requests.RequestException as exc:
+        log.info("upload=%s event=handover_failed error=%s", log_id(fields["id"]), type(exc).__name__)
+        return Outcome(Answer.NONE, "the web app could not be reached", reached=False)
+
+
+def _first_bytes(response: requests.Response, deadline: float) -> bytes:
+    body = b""
+    for piece in response.iter_content(1024):
+        body += piece
+        if len(body) >= WORD_BYTES:
+            break
+        if time.monotonic() > deadline:
+            raise requests.Timeout
+    return body
+
+
+def _understand(body: bytes) -> Outcome:
+    for answer in (Answer.DONE, Answer.WAIT):
+        if body.startswith(answer.value.encode()):
+            return Outcome(answer)
+    return Outcome(Answer.NONE, "the web app answered neither done nor wait")
+
+
+def call_function(on_finished: OnFinished, upload: Upload, path: Path) -> Outcome:
+    """Let the callback take the file."""
+    try:
+        said = on_finished(CompleteUpload(upload, path))
+    except Exception as exc:
+        log.exception("upload=%s event=on_finished_raised", log_id(upload.id))
+        return Outcome(Answer.NONE, f"the web app could not take the file ({type(exc).__name__})")
+    if said is None or said == "done":
+        return Outcome(Answer.DONE)
+    if said == "wait":
+        return Outcome(Answer.WAIT)
+    log.error(
+        "upload=%s event=on_finished_unclear returned=%r; it may return None, done or wait",
+        log_id(upload.id),
+        said,
+    )
+    return Outcome(Answer.NONE, "the web app answered neither done nor wait")

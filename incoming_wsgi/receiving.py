@@ -1,0 +1,167 @@
+"""Receive the bytes of one request into storage.
+
+Order of trust: bytes stored, then range recorded, then acknowledged. A crash between two steps
+costs the client a retransmission, never a hole. What arrived is recorded however the request ends,
+by its end, by a cut line, a full disk or the death of the worker's request; a slow line's bytes are
+recorded while it goes on. HTTP is unknown here; see dialects/.
+
+Only the gaps of the claim are written: what is recorded never changes. Each block asks first whether
+a newer request has taken the range over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import DigestMismatch, Superseded
+from .ranges import Range
+from .storage.base import Block, Storage, Writer
+from .tickets.base import Decide, TicketStore, WriteClaim
+from .uploads import ChunkDigest, Upload
+
+__all__ = ["ExpectedDigest", "Receiving"]
+
+RECORD_EVERY_S = 1.0  # what a killed worker loses of a slow line at most
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedDigest:
+    """`algorithm` as hashlib has it, `value` the raw digest of the whole body."""
+
+    algorithm: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """The way from a body to storage; one for all requests."""
+
+    tickets: TicketStore
+    storage: Storage
+    sync: bool
+    activity: Decide
+    """What every record of progress changes besides: the idle clock."""
+
+    def receive(
+        self, claim: WriteClaim, start: int, blocks: Iterable[Block], digest: ExpectedDigest | None
+    ) -> Upload:
+        """Store `blocks`, the bytes from `start` on, as far as they fill gaps of `claim`.
+
+        `blocks` is read to its end, or until somebody else takes over. Returns the upload with what
+        was recorded. Raises Superseded, DigestMismatch (nothing recorded), and whatever `blocks`,
+        storage or ticket store raise; what had been stored by then is recorded, except what a
+        digest that has proved wrong covers.
+        """
+        checking = hashlib.new(digest.algorithm) if digest else None
+        if not claim.gaps:
+            for block in blocks:
+                if checking:
+                    checking.update(block)
+            _verify(checking, digest)
+            return claim.upload
+        create = not claim.upload.received.ranges
+        with self.storage.open_writer(claim.upload.id, create=create) as writer:
+            if claim.displaced:
+                writer.fence()
+            progress = _Progress(self, claim, writer, provisional=checking is not None)
+            position = start
+            try:
+                for block in blocks:
+                    if checking:
+                        checking.update(block)
+                    progress.store(position, block)
+                    position += len(block)
+                    progress.record_now_and_then()
+                _verify(checking, digest)
+            except DigestMismatch:
+                progress.forget()
+                raise
+            except BaseException:
+                progress.record(release=True)
+                raise
+            return progress.record(
+                release=True, digest=_to_keep(digest, checking, start, position)
+            )
+
+
+class _Progress:
+    """What this request has written and not yet recorded."""
+
+    def __init__(
+        self, receiving: Receiving, claim: WriteClaim, writer: Writer, *, provisional: bool
+    ) -> None:
+        self._receiving = receiving
+        self._claim = claim
+        self._writer = writer
+        # A digest is still to be checked: until then no byte is recorded, only that there is life.
+        self._provisional = provisional
+        self._written: list[Range] = []
+        self._recorded_at = time.monotonic()
+
+    def store(self, position: int, block: Block) -> None:
+        view = memoryview(block)
+        for start, stop in _overlaps(self._claim.gaps, position, position + len(view)):
+            part = view[start - position : stop - position]
+            if not self._writer.write(start, part, self._permit(start, stop)):
+                raise Superseded
+            if self._written and self._written[-1][1] == start:
+                self._written[-1] = (self._written[-1][0], stop)
+            else:
+                self._written.append((start, stop))
+
+    def _permit(self, start: int, stop: int) -> Callable[[], bool]:
+        return lambda: self._receiving.tickets.may_write(self._claim, start, stop)
+
+    def record_now_and_then(self) -> None:
+        if time.monotonic() - self._recorded_at < RECORD_EVERY_S:
+            return
+        self._recorded_at = time.monotonic()
+        if self._provisional:
+            self._record((), release=False)
+        else:
+            self.record(release=False)
+
+    def record(self, *, release: bool, digest: ChunkDigest | None = None) -> Upload:
+        if self._receiving.sync and self._written:
+            self._writer.flush()
+        upload = self._record(self._written, release=release, digest=digest)
+        self._written.clear()
+        return upload
+
+    def _record(
+        self, ranges: Iterable[Range], *, release: bool, digest: ChunkDigest | None = None
+    ) -> Upload:
+        return self._receiving.tickets.record_ranges(
+            self._claim, ranges, self._receiving.activity, release=release, digest=digest
+        )
+
+    def forget(self) -> None:
+        self._record((), release=True)
+
+
+def _overlaps(gaps: Iterable[Range], start: int, stop: int) -> Iterator[Range]:
+    for gap_start, gap_stop in gaps:
+        first, last = max(start, gap_start), min(stop, gap_stop)
+        if first < last:
+            yield first, last
+
+
+def _verify(checking: Any, digest: ExpectedDigest | None) -> None:
+    if digest and checking.digest() != digest.value:
+        raise DigestMismatch(
+            algorithm=digest.algorithm,
+            expected=digest.value.hex(),
+            computed=checking.hexdigest(),
+        )
+
+
+def _to_keep(
+    digest: ExpectedDigest | None, checking: Any, start: int, stop: int
+) -> ChunkDigest | None:
+    if digest is None or digest.algorithm != "sha256":
+        return None
+    return ChunkDigest(start, stop, checking.hexdigest())

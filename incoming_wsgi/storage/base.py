@@ -1,0 +1,92 @@
+"""The contract of a storage back end.
+
+The engine has checked the upload, its state and its lengths before it calls; a back end looks
+after bytes alone. It is called from many threads and processes at once and keeps no state of its
+own that matters: whatever one process has written, any other can seal, read or delete.
+
+Errors: StorageFull when there is no room (disk, quota), StorageError for everything else; nothing
+of the outside library that a back end uses may leak through. `testing.StorageContract` holds what
+is said here as tests.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+__all__ = ["Block", "Storage", "Writer"]
+
+Block = bytes | bytearray | memoryview
+
+
+class Writer(ABC):
+    """One request's access to the bytes of one upload. A context manager; closed exactly once."""
+
+    @abstractmethod
+    def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
+        """Store the whole of `block` at byte `position`, if `permit()` says so.
+
+        Asking and storing are one step for `fence()`. Returns what `permit` said; when it was
+        False nothing has changed. Positions may come in any order and leave holes. The bytes
+        survive the death of this process when `write` returns, and that of the machine after
+        `flush()`. On an error some of the bytes may be stored.
+        """
+
+    @abstractmethod
+    def fence(self) -> None:
+        """Wait until every `write` to this upload, of any process, that has asked for its permit
+        before has come to its end. It never waits for anybody's client: a `write` has its block
+        in memory."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Return when all bytes that this writer has stored would survive a power failure."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Storage(ABC):
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the place ready and try that it can do what is needed; called once at the start of
+        every process. Raises StorageError saying what is wrong with the place and what to do."""
+
+    @abstractmethod
+    def open_writer(self, upload_id: str, *, create: bool) -> Writer:
+        """A new writer. With `create` the upload's bytes begin to exist if they did not; without
+        it, StorageError if they do not exist. Never empties or shortens anything."""
+
+    @abstractmethod
+    def seal(self, upload_id: str, length: int) -> None:
+        """Make all `length` bytes durable; the upload is about to be handed over.
+
+        Waits like `fence()`. An upload of length 0 that nobody has written to begins to exist.
+        Sealing twice is harmless. Raises StorageError if there are not exactly `length` bytes.
+        """
+
+    @abstractmethod
+    def exists(self, upload_id: str) -> bool:
+        """Whether the upload's bytes are (still) in their place. False after the web app has
+        taken them away."""
+
+    @abstractmethod
+    def locate(self, upload_id: str) -> Path:
+        """The absolute path that the web app is told, whether or not anything is there."""
+
+    @abstractmethod
+    def delete(self, upload_id: str) -> None:
+        """Remove the upload's bytes. Nothing there: nothing to do."""

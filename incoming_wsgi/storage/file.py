@@ -1,0 +1,179 @@
+"""Uploads as files: one server-named file an upload, written in place.
+
+    <storage folder>/files/<upload id>
+
+Nothing is joined or copied at the end: a chunk goes to its own offset of the final file, which is
+sparse until it is complete. A write is guarded by a shared `flock` on the file itself, `fence()`
+takes it exclusively: the kernel drops both when a process dies, and nobody holds one while waiting
+for a client.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import StorageError, StorageFull
+from ..uploads import UPLOAD_ID_PATTERN
+from .base import Block, Storage, Writer
+
+__all__ = ["FileStorage"]
+
+FILE_MODE = 0o600  # a ticket's bytes are nobody else's business
+FOLDER_MODE = 0o700
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FileStorage(Storage):
+    """Keeps files in `folder`, which is made if it does not exist.
+
+    `folder` should lie on the file system to which the web app moves finished files: then moving
+    is a rename. It must be on a file system with `flock` and files with holes (any local one).
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        # Resolved at once: a later chdir must not move the storage.
+        self.folder = Path(folder).absolute()
+        self.files = self.folder / "files"
+
+    def prepare(self) -> None:
+        try:
+            self.files.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        except (FileExistsError, NotADirectoryError) as exc:
+            raise StorageError(
+                f"The storage folder {self.folder} cannot be used: {exc.filename} is not a folder."
+            ) from exc
+        except OSError as exc:
+            raise StorageError(
+                f"The storage folder {self.folder} cannot be made: {exc.strerror}. "
+                "Give one that this user may write to."
+            ) from exc
+        self._try_file_system()
+
+    def _try_file_system(self) -> None:
+        """Do once what uploads will do. Better refused at the start than with a user's file."""
+        probe = self.files / f".probe-{secrets.token_hex(8)}"
+        position = 1 << 20
+        try:
+            first = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            try:
+                second = os.open(probe, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    if os.pwrite(first, b"probe", position) != 5:
+                        raise OSError(errno.EIO, "a short write")
+                    if os.pread(second, 5, position) != b"probe":
+                        raise OSError(errno.EIO, "what was written could not be read")
+                    fcntl.flock(first, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    try:
+                        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        pass
+                    else:
+                        raise OSError(errno.ENOLCK, "flock does not exclude")
+                    os.fdatasync(first)
+                finally:
+                    os.close(second)
+            finally:
+                os.close(first)
+                os.unlink(probe)
+        except OSError as exc:
+            raise StorageError(
+                f"The storage folder {self.folder} cannot be used: {exc.strerror}. Uploads need a "
+                "folder that this user may write to, on a local file system with flock, files with "
+                "holes and fdatasync."
+            ) from exc
+
+    def open_writer(self, upload_id: str, *, create: bool) -> Writer:
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be opened"):
+            return _FileWriter(os.open(self.locate(upload_id), flags, FILE_MODE))
+
+    def seal(self, upload_id: str, length: int) -> None:
+        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be sealed"):
+            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if length else os.O_CREAT)
+            descriptor = os.open(self.locate(upload_id), flags, FILE_MODE)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                size = os.fstat(descriptor).st_size
+                if size != length:
+                    raise StorageError(
+                        f"The file of upload {upload_id[:8]} has {size} bytes instead of {length}; "
+                        "somebody else has changed it."
+                    )
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def exists(self, upload_id: str) -> bool:
+        return self.locate(upload_id).is_file()
+
+    def locate(self, upload_id: str) -> Path:
+        # The one place where an id becomes a path.
+        if not re.fullmatch(UPLOAD_ID_PATTERN, upload_id):
+            raise ValueError(f"not an upload id: {upload_id!r}")
+        return self.files / upload_id
+
+    def delete(self, upload_id: str) -> None:
+        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be deleted"):
+            self.locate(upload_id).unlink(missing_ok=True)
+
+
+class _FileWriter(Writer):
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
+        with _storage_errors("A block cannot be stored"), self._locked(fcntl.LOCK_SH):
+            if not permit():
+                return False
+            view = memoryview(block)
+            while view:
+                written = os.pwrite(self._descriptor, view, position)
+                position += written
+                view = view[written:]
+            return True
+
+    def fence(self) -> None:
+        with _storage_errors("The file cannot be locked"), self._locked(fcntl.LOCK_EX):
+            pass
+
+    def flush(self) -> None:
+        with _storage_errors("The file cannot be written to the disk"):
+            os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        fcntl.flock(self._descriptor, how)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _storage_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in NO_ROOM:
+            raise StorageFull(
+                f"{what}: {exc.strerror}. What was acknowledged is kept; try again later."
+            ) from exc
+        raise StorageError(f"{what}: {exc.strerror}") from exc

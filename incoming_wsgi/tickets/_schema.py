@@ -1,0 +1,105 @@
+"""The tables of the ticket database, and the way from each older form to the present one.
+
+`PRAGMA user_version` is the number of migrations that have been applied.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..errors import TicketStoreError
+
+__all__ = ["MIGRATIONS", "migrate"]
+
+APPLICATION_ID = 0x494E434D  # "INCM": tells our file from any other SQLite database
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE uploads (
+            key INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            state TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            owner TEXT,
+            secret TEXT NOT NULL,
+            signal_finish_url TEXT,
+            remove_file_when_finished INTEGER NOT NULL,
+            max_length_bytes INTEGER,
+            filename TEXT,
+            length INTEGER,
+            content_type TEXT,
+            last_modified INTEGER,
+            delivery_id TEXT NOT NULL,
+            attempt INTEGER NOT NULL,
+            completed_at REAL,
+            give_up_at REAL,
+            reason TEXT,
+            notified INTEGER NOT NULL,
+            due_at REAL NOT NULL,
+            lease TEXT
+        )
+        """,
+        "CREATE INDEX uploads_by_due_at ON uploads (due_at)",
+        """
+        CREATE TABLE ranges (
+            upload INTEGER NOT NULL REFERENCES uploads ON DELETE CASCADE,
+            start INTEGER NOT NULL,
+            stop INTEGER NOT NULL,
+            PRIMARY KEY (upload, start)
+        ) WITHOUT ROWID
+        """,
+        # AUTOINCREMENT: a sequence number is never used again, so "newer" stays true after deletes.
+        """
+        CREATE TABLE claims (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            upload INTEGER NOT NULL REFERENCES uploads ON DELETE CASCADE,
+            start INTEGER NOT NULL,
+            stop INTEGER NOT NULL
+        )
+        """,
+        "CREATE INDEX claims_by_upload ON claims (upload)",
+        """
+        CREATE TABLE digests (
+            upload INTEGER NOT NULL REFERENCES uploads ON DELETE CASCADE,
+            start INTEGER NOT NULL,
+            stop INTEGER NOT NULL,
+            sha256 TEXT NOT NULL,
+            PRIMARY KEY (upload, start, stop)
+        ) WITHOUT ROWID
+        """,
+    ),
+)
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the database to the present form. Raises TicketStoreError if it is not ours, or newer.
+
+    Safe when several processes start at once: each looks again inside its transaction.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        if application_id != APPLICATION_ID and (application_id or version or tables):
+            raise TicketStoreError(
+                f"{path} is the database of another program. Give another storage folder or "
+                "another database."
+            )
+        if version > len(MIGRATIONS):
+            raise TicketStoreError(
+                f"{path} has form {version}, this version of incoming_wsgi knows form "
+                f"{len(MIGRATIONS)}: it was used by a newer version. Upgrade, or use another file."
+            )
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        if version < len(MIGRATIONS):
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -1,0 +1,181 @@
+"""The contract of a ticket store: the records of uploads, shared by all processes.
+
+Every method is one transaction: it happens wholly or not at all, as if nothing else happened at
+the same time, and when it returns it survives the death of any process. A store decides nothing:
+what a change is, the engine says in a `Decide` function, which the store runs inside the
+transaction, with the upload as it is at that moment. It must be called again with fresh values if
+the store has to repeat the transaction, so it has no side effects; what it raises ends the
+transaction without a change.
+
+Two kinds of right are kept here, neither of which anybody ever has to wait for or to give back:
+
+* A **write claim** says that a request writes the range [start, stop). The newest claim has a
+  byte: a request asks before each block and stops when a newer one has claimed any part of it.
+* A **lease** says that a process looks after an upload that was due. It ends with its time, with
+  the next lease, or with any activity of the client; what is done in its name afterwards is
+  refused with LeaseLost.
+
+Errors: UploadNotFound, WrongState and whatever `Decide` raises; StorageFull when the store has no
+room; Unavailable when it is busy for too long; TicketStoreError for the rest.
+`testing.TicketStoreContract` holds what is said here as tests.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Conflict, UploadNotFound
+from ..ranges import Range
+from ..states import Event, UploadState
+from ..uploads import ChunkDigest, Upload
+
+__all__ = ["Decide", "Lease", "LeaseLost", "TicketStore", "WriteClaim", "changes_nothing"]
+
+Decide = Callable[[Upload], Mapping[str, Any]]
+"""Given the upload, the fields of it to change (never `id`, `state` or `received`)."""
+
+
+class LeaseLost(Conflict):
+    """Somebody else looks after the upload now, or its client has moved on."""
+
+    code = "lease_lost"
+
+    def __init__(self) -> None:
+        super().__init__("The lease has ended; somebody else looks after this upload now.")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteClaim:
+    """`gaps` are the parts of the wanted range that are not stored yet: only they may be written.
+    `displaced` says that older requests might still be writing there: fence before the first block.
+    """
+
+    upload: Upload
+    sequence: int
+    gaps: tuple[Range, ...]
+    displaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    upload: Upload
+    token: str
+
+
+def changes_nothing(upload: Upload) -> Mapping[str, Any]:
+    """The `Decide` of a transition that changes the state alone."""
+    return {}
+
+
+class TicketStore(ABC):
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the store ready or refuse with TicketStoreError. Keeps nothing open: a process may
+        fork between this and its first use."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what this process holds. The store may be used again afterwards."""
+
+    # tickets
+
+    @abstractmethod
+    def create(self, upload: Upload) -> None:
+        """Add a new upload. TicketStoreError if the id is taken."""
+
+    @abstractmethod
+    def find(self, upload_id: str) -> Upload | None: ...
+
+    def load(self, upload_id: str) -> Upload:
+        upload = self.find(upload_id)
+        if upload is None:
+            raise UploadNotFound
+        return upload
+
+    @abstractmethod
+    def list_uploads(
+        self, *, state: UploadState | None = None, limit: int = 1000
+    ) -> tuple[Upload, ...]:
+        """The newest uploads first, at most `limit`."""
+
+    @abstractmethod
+    def count_by_state(self) -> dict[UploadState, int]:
+        """How many uploads are in each state that occurs."""
+
+    @abstractmethod
+    def transition(
+        self,
+        upload_id: str,
+        event: Event,
+        decide: Decide,
+        *,
+        lease: str | None = None,
+        keep_lease: bool = False,
+    ) -> Upload:
+        """Apply `event` of the state table together with the changes of `decide`.
+
+        With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
+        lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can be missing any more ends all
+        write claims. Returns the upload as it is now. WrongState when the table has no way.
+        """
+
+    @abstractmethod
+    def remove(self, upload_id: str, *, lease: str) -> None:
+        """Forget an upload. LeaseLost if the lease does not hold."""
+
+    # bytes
+
+    @abstractmethod
+    def claim_range(self, upload_id: str, start: int, stop: int, decide: Decide) -> WriteClaim:
+        """Apply the event STORE with `decide`, and make this the newest claim of [start, stop).
+
+        Where the upload takes no bytes any more, or has all of these, there is no claim and nothing
+        changes; `decide` is asked all the same, for what it raises.
+        """
+
+    @abstractmethod
+    def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
+        """Whether [start, stop), part of a gap of `claim`, is still this claim's to write: no newer
+        claim overlaps it, nothing of it has been recorded since, the upload still takes bytes."""
+
+    @abstractmethod
+    def record_ranges(
+        self,
+        claim: WriteClaim,
+        ranges: Iterable[Range],
+        decide: Decide,
+        *,
+        release: bool,
+        digest: ChunkDigest | None = None,
+    ) -> Upload:
+        """Record `ranges`, which this claim has written, as stored; end the claim if `release`.
+
+        What newer claims have taken over in between is left out: its bytes may be others by now.
+        `decide` sees the upload with the ranges in it. `digest` is kept if its whole range is stored
+        then. An upload that takes no bytes any more stays as it is. Returns the upload as it is now.
+        """
+
+    @abstractmethod
+    def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
+        """The digests of stored chunks, in order of their start."""
+
+    # work that is due
+
+    @abstractmethod
+    def lease_due(self, now: float, lease_s: float, *, in_process: bool) -> Lease | None:
+        """Lease the upload that has been due longest, if one is due at `now`, for `lease_s`.
+
+        Without `in_process` those are passed over whose web app has to be called in a process that
+        knows its callback. The upload is due again when the lease is over.
+        """
+
+    @abstractmethod
+    def renew_lease(self, lease: Lease, until: float) -> None:
+        """Keep the lease until then. LeaseLost if it does not hold."""
+
+    @abstractmethod
+    def next_due_at(self, *, in_process: bool) -> float | None:
+        """When the next upload is due; None if there are no uploads."""

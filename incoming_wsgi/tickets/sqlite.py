@@ -1,0 +1,408 @@
+"""The ticket store on SQLite: one file that all processes of one machine share.
+
+Facts this room is built on:
+
+* WAL with a transaction that reads first and writes later fails at once with "database is locked"
+  when another has written in between, whatever the timeout; BEGIN IMMEDIATE does not. So each
+  writing transaction begins as a writer (`_writing`), is short, and does no other I/O.
+* A connection must not be used, and not even closed, in a process forked from the one that opened
+  it. `_connections.py` keeps one for each thread of each process and opens it at first use.
+* WAL needs shared memory, so all processes on one host and no network file system: there the
+  rollback journal is used (`_filesystems.py`).
+
+Every change is guarded: a state changes only from the state that was read in the same transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import StorageFull, TicketStoreError, Unavailable, UploadNotFound, WrongState
+from ..ranges import Range, RangeSet
+from ..states import Event, UploadState, next_state, takes_bytes
+from ..uploads import ChunkDigest, Upload
+from ._connections import Connections
+from ._filesystems import is_network_file_system
+from ._schema import migrate
+from .base import Decide, Lease, LeaseLost, TicketStore, WriteClaim
+
+__all__ = ["SQLiteTicketStore"]
+
+DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
+BUSY_TIMEOUT_S = 30.0
+
+# The fields of an Upload that are columns under the same name; `received` is a table of its own.
+COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "received")
+SELECT_UPLOAD = f"SELECT key, lease, {', '.join(COLUMNS)} FROM uploads"  # noqa: S608
+INSERT_UPLOAD = (
+    f"INSERT INTO uploads ({', '.join(COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
+)
+# What can be done for a due upload without the web app's callback; see `lease_due`.
+NEEDS_NO_CALLBACK = (
+    "(signal_finish_url IS NOT NULL OR notified OR state NOT IN "
+    "('COMPLETE', 'HANDING_OVER', 'CANCELLED'))"
+)
+
+
+class SQLiteTicketStore(TicketStore):
+    """`path` must be on a local disk for speed; the folder must exist.
+
+    With `durable` each commit reaches the disk before it is acknowledged. Otherwise it survives
+    the death of any process, and a power failure may undo the last of them, never corrupt.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, durable: bool = False) -> None:
+        self.path = Path(path).absolute()
+        self._durable = durable
+        self._connections = Connections(self._connect)
+
+    def prepare(self) -> None:
+        with _sqlite_errors(self.path):
+            connection = self._connect()
+            try:
+                migrate(connection, self.path)
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        # Made here and not by SQLite, so that it never exists with a wider mode; the -wal and -shm
+        # files take the mode of the database.
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, DATABASE_MODE))
+        except OSError as exc:
+            raise TicketStoreError(
+                f"The ticket database {self.path} cannot be opened: {exc.strerror}"
+            ) from exc
+        connection = sqlite3.connect(
+            self.path,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,  # transactions begin and end where `_writing` says so
+            check_same_thread=False,  # `close()` ends those of other threads
+        )
+        connection.row_factory = sqlite3.Row
+        # A rollback journal works on network file systems as far as their locks do.
+        journal = "DELETE" if is_network_file_system(self.path.parent) else "WAL"
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        full = self._durable or journal == "DELETE"
+        connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """One snapshot for several statements."""
+        with _sqlite_errors(self.path):
+            connection = self._connections.get()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with _sqlite_errors(self.path):
+            connection = self._connections.get()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    # tickets
+
+    def create(self, upload: Upload) -> None:
+        values = {name: getattr(upload, name) for name in COLUMNS}
+        with self._writing() as connection:
+            try:
+                connection.execute(INSERT_UPLOAD, _to_sql(values))
+            except sqlite3.IntegrityError as exc:
+                raise TicketStoreError(
+                    f"There is an upload {upload.id[:8]} already; ids are used once."
+                ) from exc
+
+    def find(self, upload_id: str) -> Upload | None:
+        with self._reading() as connection:
+            found = _find_row(connection, upload_id)
+            return _to_upload(connection, found) if found else None
+
+    def list_uploads(
+        self, *, state: UploadState | None = None, limit: int = 1000
+    ) -> tuple[Upload, ...]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"{SELECT_UPLOAD} WHERE :state IS NULL OR state = :state "
+                "ORDER BY key DESC LIMIT :limit",
+                {"state": state.value if state else None, "limit": limit},
+            ).fetchall()
+            return tuple(_to_upload(connection, row) for row in rows)
+
+    def count_by_state(self) -> dict[UploadState, int]:
+        with self._reading() as connection:
+            rows = connection.execute("SELECT state, COUNT(*) FROM uploads GROUP BY state")
+            return {UploadState(state): count for state, count in rows}
+
+    def transition(
+        self,
+        upload_id: str,
+        event: Event,
+        decide: Decide,
+        *,
+        lease: str | None = None,
+        keep_lease: bool = False,
+    ) -> Upload:
+        with self._writing() as connection:
+            row = _load_row(connection, upload_id)
+            _check_lease(row, lease)
+            return _apply(connection, row, event, decide, lease if keep_lease else None)
+
+    def remove(self, upload_id: str, *, lease: str) -> None:
+        with self._writing() as connection:
+            row = _load_row(connection, upload_id)
+            _check_lease(row, lease)
+            connection.execute("DELETE FROM uploads WHERE key = ?", (row["key"],))
+
+    # bytes
+
+    def claim_range(self, upload_id: str, start: int, stop: int, decide: Decide) -> WriteClaim:
+        with self._writing() as connection:
+            row = _load_row(connection, upload_id)
+            upload = _to_upload(connection, row)
+            gaps = upload.received.missing(start, stop) if takes_bytes(upload.state) else ()
+            if not gaps:
+                decide(upload)
+                return WriteClaim(upload=upload, sequence=0, gaps=(), displaced=False)
+            upload = _apply(connection, row, Event.STORE, decide)
+            (displaced,) = connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM claims "
+                "WHERE upload = ? AND start < ? AND stop > ?)",
+                (row["key"], stop, start),
+            ).fetchone()
+            sequence = connection.execute(
+                "INSERT INTO claims (upload, start, stop) VALUES (?, ?, ?)",
+                (row["key"], start, stop),
+            ).lastrowid
+            assert sequence is not None
+            return WriteClaim(upload, sequence, gaps, bool(displaced))
+
+    def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
+        with _sqlite_errors(self.path):
+            (forbidden,) = self._connections.get().execute(
+                "SELECT NOT EXISTS (SELECT 1 FROM uploads WHERE id = :id"
+                " AND state IN ('CREATED', 'UPLOADING')"
+                " AND NOT EXISTS (SELECT 1 FROM claims WHERE upload = key"
+                "  AND sequence > :sequence AND start < :stop AND stop > :start)"
+                " AND NOT EXISTS (SELECT 1 FROM ranges WHERE upload = key"
+                "  AND start < :stop AND stop > :start))",
+                {"id": claim.upload.id, "sequence": claim.sequence, "start": start, "stop": stop},
+            ).fetchone()
+            return not forbidden
+
+    def record_ranges(
+        self,
+        claim: WriteClaim,
+        ranges: Iterable[Range],
+        decide: Decide,
+        *,
+        release: bool,
+        digest: ChunkDigest | None = None,
+    ) -> Upload:
+        with self._writing() as connection:
+            row = _load_row(connection, claim.upload.id)
+            key = row["key"]
+            if release:
+                connection.execute(
+                    "DELETE FROM claims WHERE upload = ? AND sequence = ?", (key, claim.sequence)
+                )
+            if takes_bytes(UploadState(row["state"])):
+                for start, stop in ranges:
+                    for own_start, own_stop in _not_taken_over(connection, key, claim, start, stop):
+                        _record(connection, key, own_start, own_stop)
+                if digest and _is_recorded(connection, key, digest.start, digest.stop):
+                    connection.execute(
+                        "INSERT OR IGNORE INTO digests (upload, start, stop, sha256) "
+                        "VALUES (?, ?, ?, ?)",
+                        (key, digest.start, digest.stop, digest.sha256),
+                    )
+                return _apply(connection, row, Event.STORE, decide)
+            return _to_upload(connection, row)
+
+    def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT start, stop, sha256 FROM digests "
+                "WHERE upload = (SELECT key FROM uploads WHERE id = ?) ORDER BY start, stop",
+                (upload_id,),
+            )
+            return tuple(ChunkDigest(*row) for row in rows)
+
+    # work that is due
+
+    def lease_due(self, now: float, lease_s: float, *, in_process: bool) -> Lease | None:
+        token = secrets.token_hex(16)
+        with self._writing() as connection:
+            row = connection.execute(
+                f"{SELECT_UPLOAD} WHERE due_at <= :now AND (:in_process OR {NEEDS_NO_CALLBACK}) "
+                "ORDER BY due_at LIMIT 1",
+                {"now": now, "in_process": in_process},
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute(
+                "UPDATE uploads SET lease = ?, due_at = ? WHERE key = ?",
+                (token, now + lease_s, row["key"]),
+            )
+            # The upload as it was when it was found due: its `due_at` says since when.
+            return Lease(_to_upload(connection, row), token)
+
+    def renew_lease(self, lease: Lease, until: float) -> None:
+        with self._writing() as connection:
+            renewed = connection.execute(
+                "UPDATE uploads SET due_at = ? WHERE id = ? AND lease = ?",
+                (until, lease.upload.id, lease.token),
+            ).rowcount
+            if renewed != 1:
+                raise LeaseLost
+
+    def next_due_at(self, *, in_process: bool) -> float | None:
+        with self._reading() as connection:
+            row = connection.execute(
+                f"SELECT due_at FROM uploads WHERE :in_process OR {NEEDS_NO_CALLBACK} "
+                "ORDER BY due_at LIMIT 1",
+                {"in_process": in_process},
+            ).fetchone()
+            return row["due_at"] if row else None
+
+
+@contextmanager
+def _sqlite_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        message = str(exc)
+        if "full" in message:
+            raise StorageFull(f"There is no room for the ticket database {path}: {exc}") from exc
+        if "locked" in message or "busy" in message:
+            raise Unavailable(
+                f"The ticket database {path} was busy for {BUSY_TIMEOUT_S:g} s: {exc}"
+            ) from exc
+        raise TicketStoreError(f"The ticket database {path} failed: {exc}") from exc
+    except sqlite3.DatabaseError as exc:
+        raise TicketStoreError(f"The ticket database {path} is not usable: {exc}") from exc
+
+
+def _to_sql(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.value if isinstance(value, UploadState) else value
+        for name, value in values.items()
+    }
+
+
+def _find_row(connection: sqlite3.Connection, upload_id: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(
+        f"{SELECT_UPLOAD} WHERE id = ?", (upload_id,)
+    ).fetchone()
+    return row
+
+
+def _load_row(connection: sqlite3.Connection, upload_id: str) -> sqlite3.Row:
+    row = _find_row(connection, upload_id)
+    if row is None:
+        raise UploadNotFound
+    return row
+
+
+def _to_upload(connection: sqlite3.Connection, row: sqlite3.Row) -> Upload:
+    values = {name: row[name] for name in COLUMNS}
+    values["state"] = UploadState(row["state"])
+    values["remove_file_when_finished"] = bool(row["remove_file_when_finished"])
+    values["notified"] = bool(row["notified"])
+    stored = connection.execute(
+        "SELECT start, stop FROM ranges WHERE upload = ? ORDER BY start", (row["key"],)
+    )
+    # `_record` keeps them in normal form.
+    received = RangeSet(tuple((start, stop) for start, stop in stored))
+    return Upload(received=received, **values)
+
+
+def _check_lease(row: sqlite3.Row, lease: str | None) -> None:
+    if lease is not None and row["lease"] != lease:
+        raise LeaseLost
+
+
+def _apply(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    event: Event,
+    decide: Decide,
+    lease: str | None = None,
+) -> Upload:
+    before = _to_upload(connection, row)
+    state = next_state(before.state, event)
+    changes = dict(decide(before))
+    assignments = "".join(f", {name} = :{name}" for name in changes)
+    changed = connection.execute(
+        f"UPDATE uploads SET state = :state, lease = :lease{assignments} "  # noqa: S608
+        "WHERE key = :key AND state = :before",
+        {
+            **_to_sql(changes),
+            "state": state.value,
+            "lease": lease,
+            "key": row["key"],
+            "before": row["state"],
+        },
+    ).rowcount
+    if changed != 1:
+        raise WrongState(state=row["state"], event=event.value)
+    if not takes_bytes(state):
+        connection.execute("DELETE FROM claims WHERE upload = ?", (row["key"],))
+    return replace(before, state=state, **changes)
+
+
+def _not_taken_over(
+    connection: sqlite3.Connection, key: int, claim: WriteClaim, start: int, stop: int
+) -> tuple[Range, ...]:
+    newer = connection.execute(
+        "SELECT start, stop FROM claims WHERE upload = ? AND sequence > ? "
+        "AND start < ? AND stop > ?",
+        (key, claim.sequence, stop, start),
+    )
+    return RangeSet.of((a, b) for a, b in newer).missing(start, stop)
+
+
+def _record(connection: sqlite3.Connection, key: int, start: int, stop: int) -> None:
+    """Merge [start, stop) with the ranges that it overlaps or touches."""
+    if start == stop:
+        return
+    neighbours = connection.execute(
+        "SELECT start, stop FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?",
+        (key, stop, start),
+    ).fetchall()
+    for old_start, old_stop in neighbours:
+        connection.execute("DELETE FROM ranges WHERE upload = ? AND start = ?", (key, old_start))
+        start, stop = min(start, old_start), max(stop, old_stop)
+    connection.execute(
+        "INSERT INTO ranges (upload, start, stop) VALUES (?, ?, ?)", (key, start, stop)
+    )
+
+
+def _is_recorded(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?", (key, start, stop)
+    ).fetchone()
+    return row is not None

@@ -1,0 +1,125 @@
+"""The record of one upload: what the ticket allows, what the client declared, what has happened.
+
+`Upload` is a value; a ticket store hands out a fresh one after every change. The file name that
+the browser sent is metadata, never a path: `safe_filename` makes it fit to be joined to a folder.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import unicodedata
+import uuid
+from dataclasses import dataclass, field
+
+from .ranges import RangeSet
+from .states import UploadState
+
+__all__ = ["ChunkDigest", "Upload", "log_id", "new_upload_id", "now", "safe_filename"]
+
+FALLBACK_FILENAME = "upload"
+MAX_FILENAME_BYTES = 255  # the limit of ext4, XFS, APFS and NTFS for one name
+BIDI_MARKS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+UPLOAD_ID_PATTERN = r"[A-Za-z0-9_-]+"  # a %2F in a path is decoded by some servers and not by others
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDigest:
+    """The SHA-256 (lower-case hex) of the stored bytes `[start, stop)`."""
+
+    start: int
+    stop: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """Times are seconds since the epoch, lengths are bytes."""
+
+    id: str
+    state: UploadState = UploadState.CREATED
+    created_at: float
+    # the ticket: what the web app said
+    owner: str | None = None
+    secret: str = ""
+    signal_finish_url: str | None = None  # None: the callback in this process
+    remove_file_when_finished: bool = True
+    max_length_bytes: int | None = None
+    # the file: what the client said
+    filename: str | None = None  # as it came, for comparing; use `safe_filename`
+    length: int | None = None  # None: not yet known
+    content_type: str | None = None
+    last_modified: int | None = None  # milliseconds, as browsers count
+    # what is stored
+    received: RangeSet = field(default_factory=RangeSet)
+    # the handover
+    delivery_id: str = ""
+    attempt: int = 0  # how many times the app has been called
+    completed_at: float | None = None
+    give_up_at: float | None = None  # after this a handover without a good answer has failed
+    reason: str | None = None  # why it was cancelled or failed, or what the last attempt met
+    notified: bool = False  # cancelled, and the app knows or need not know
+    # when somebody has to look at it next: idle limit, next attempt, end of a lease, removal
+    due_at: float
+
+    @property
+    def safe_filename(self) -> str:
+        return safe_filename(self.filename)
+
+    @property
+    def is_complete(self) -> bool:
+        """Nothing is missing. False as long as the length is unknown."""
+        return self.length is not None and self.received.covers(0, self.length)
+
+    @property
+    def missing(self) -> tuple[tuple[int, int], ...]:
+        """The ranges that have not been stored; empty as long as the length is unknown."""
+        return self.received.missing(0, self.length) if self.length is not None else ()
+
+    @property
+    def expires_at(self) -> float | None:
+        """When it is given up if nothing moves until then; None once nothing is missing."""
+        in_flight = (UploadState.CREATED, UploadState.UPLOADING)
+        return self.due_at if self.state in in_flight else None
+
+
+def now() -> float:
+    """Seconds since the epoch: the clock that all processes of a machine share."""
+    return time.time()
+
+
+def new_upload_id() -> str:
+    """A UUID4 string, the original's form: 122 bits from the operating system's generator."""
+    return str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+
+
+def log_id(upload_id: str) -> str:
+    """As much of an id as a log may show: it is a capability, whoever reads it could use it."""
+    return upload_id[:8]
+
+
+def safe_filename(name: str | None) -> str:
+    """`name` made fit to be joined to a folder.
+
+    Only what stands after the last slash or backslash is kept, without control characters, line
+    separators, surrogates and the marks that turn the direction of writing (with one of them
+    "exe.txt" reads "txt.exe"); at most 255 bytes of UTF-8, a short suffix is spared when cutting.
+    Never empty, never only dots and spaces.
+    """
+    base = (name or "").replace("\\", "/").rpartition("/")[2]
+    kept = "".join(
+        char
+        for char in base
+        if unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp") and char not in BIDI_MARKS
+    )
+    if not kept.strip(". "):
+        return FALLBACK_FILENAME
+    stem, dot, suffix = kept.rpartition(".")
+    tail = (dot + suffix).encode()
+    if stem and len(tail) <= 32:
+        return _cut(stem, MAX_FILENAME_BYTES - len(tail)) + dot + suffix
+    return _cut(kept, MAX_FILENAME_BYTES)
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    return text.encode()[:max_bytes].decode(errors="ignore")

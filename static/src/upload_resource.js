@@ -1,0 +1,139 @@
+/**
+ * The upload resource of the server, `<base>uploads/{id}`, in its native dialect.
+ *
+ * Four calls, in the order of an upload's life; each is harmless when repeated, for browsers repeat
+ * requests by themselves. Each resolves with the server's view of the upload or rejects with
+ * RequestFailure or Aborted. When to call, and what to do next, is decided elsewhere.
+ */
+
+import { RequestFailure } from "./errors.js";
+
+/** @typedef {import("./ranges.js").Range} Range */
+/** @typedef {import("./transport.js").Answer} Answer */
+/** @typedef {import("./transport.js").Transport} Transport */
+
+/**
+ * @typedef {"CREATED" | "UPLOADING" | "COMPLETE" | "HANDING_OVER" | "AWAITING_CONFIRMATION"
+ *   | "FINISHED" | "CANCELLED" | "FAILED"} State
+ */
+
+/**
+ * @typedef {object} UploadView
+ * @property {State} state
+ * @property {number | null} length null while no file was announced
+ * @property {Range[]} received a set of ranges, see ranges.js
+ * @property {number} chunk_bytes the server's suggestion
+ * @property {number} max_chunk_bytes
+ * @property {number} send_ahead how many chunks may be under way at once
+ * @property {string | null} reason why it was cancelled or failed
+ * @property {boolean} notified whether the web app has been told how it ended
+ */
+
+/** @type {readonly State[]} States in which bytes may still be missing. */
+const RECEIVING = ["CREATED", "UPLOADING"];
+
+/** @type {readonly State[]} States that nothing follows. */
+const FINAL = ["FINISHED", "CANCELLED", "FAILED"];
+
+/** @param {UploadView} view */
+export const is_receiving = (view) => RECEIVING.includes(view.state);
+
+/** @param {UploadView} view */
+export const is_final = (view) => FINAL.includes(view.state);
+
+// A reason travels in the URL, and servers limit its length; this many characters fit in 8 KB
+// even when each takes 12 when quoted.
+const MAX_REASON_CHARACTERS = 500;
+
+export class UploadResource {
+  /**
+   * @param {Transport} transport
+   * @param {string} frontend_url ends with a slash
+   * @param {string} upload_id
+   */
+  constructor(transport, frontend_url, upload_id) {
+    this.transport = transport;
+    this.url = `${frontend_url}uploads/${encodeURIComponent(upload_id)}`;
+  }
+
+  /**
+   * Say which file is coming. If bytes are stored already, the server compares: another file is
+   * refused with `file_changed`.
+   *
+   * @param {File} file
+   * @param {AbortSignal} signal
+   * @returns {Promise<UploadView>}
+   */
+  async announce(file, signal) {
+    const json = { filename: file.name, length: file.size, type: file.type, last_modified: file.lastModified };
+    return read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
+  }
+
+  /**
+   * @param {File} file
+   * @param {Range} range not empty
+   * @param {(bytes: number) => void} on_sent
+   * @param {AbortSignal} signal
+   * @returns {Promise<UploadView>}
+   */
+  async store(file, [start, stop], on_sent, signal) {
+    const headers = {
+      "Content-Type": "application/octet-stream",
+      "Content-Range": `bytes ${start}-${stop - 1}/${file.size}`,
+    };
+    const body = file.slice(start, stop);
+    return read_view(await this.transport.put({ url: this.url, headers, body, on_sent, signal }));
+  }
+
+  /**
+   * @param {AbortSignal} signal
+   * @returns {Promise<UploadView>}
+   */
+  async ask(signal) {
+    return read_view(await this.transport.call({ method: "GET", url: this.url, signal }));
+  }
+
+  /**
+   * @param {string} reason
+   * @param {AbortSignal} signal
+   * @returns {Promise<UploadView>}
+   */
+  async cancel(reason, signal) {
+    const query = new URLSearchParams({ reason: reason.slice(0, MAX_REASON_CHARACTERS) });
+    return read_view(await this.transport.call({ method: "DELETE", url: `${this.url}?${query}`, signal }));
+  }
+}
+
+/**
+ * @param {Answer} answer
+ * @returns {UploadView}
+ */
+function read_view({ status, retry_after, body }) {
+  if (status < 200 || status > 299) {
+    throw new RequestFailure({
+      status,
+      code: body?.code,
+      message: body?.detail ?? body?.title,
+      retry_after_s: read_retry_after_s(retry_after),
+      max_chunk_bytes: body?.max_chunk_bytes,
+    });
+  }
+  if (typeof body?.state !== "string" || !Array.isArray(body.received) || !(body.chunk_bytes > 0)) {
+    // The login page of a hotel, say: 200, and not a word from our server.
+    throw new RequestFailure({ status, code: "bad_answer", message: "Somebody else answered in the server's place" });
+  }
+  return body;
+}
+
+// Longer than any sensible pause, and short of the 24 days at which browser timers overflow.
+const LONGEST_RETRY_AFTER_S = 3600;
+
+/**
+ * @param {string | null} header a number of seconds or a date (RFC 9110, 10.2.3)
+ * @returns {number} 0 if there is none
+ */
+function read_retry_after_s(header) {
+  if (header === null) return 0;
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Math.min(Math.max(seconds, 0) || 0, LONGEST_RETRY_AFTER_S);
+}
