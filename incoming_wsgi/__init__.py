@@ -1,10 +1,10 @@
 """Large-file uploads for Python web applications, as a WSGI library.
 
-    from incoming_wsgi import Incoming
+from incoming_wsgi import Incoming
 
-    incoming = Incoming("var/incoming", on_finished=take_file)
-    app.wsgi_app = incoming.wrap(app.wsgi_app, prefix="/incoming")
-    ticket = incoming.new_upload()
+incoming = Incoming("var/incoming", on_finished=take_file)
+app.wsgi_app = incoming.wrap(app.wsgi_app, prefix="/incoming")
+ticket = incoming.new_upload()
 """
 
 from .app import Authorize, Incoming

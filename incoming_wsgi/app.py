@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from webob import Request, Response
 
 from .assets import Assets
-from .background import Background, run_due
 from .backend_api import BackendAPI
+from .background import Background, run_due
 from .body import Body
 from .completion import Callbacks, Completion
 from .config import SettingKeywords, Settings
@@ -204,9 +204,7 @@ class Incoming:
         if mount == "/":
             raise ValueError("prefix must name a path, such as /incoming")
 
-        def application(
-            environ: WSGIEnvironment, start_response: StartResponse
-        ) -> Iterable[bytes]:
+        def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             path = environ.get("PATH_INFO", "")
             if path != mount and not path.startswith(mount + "/"):
                 return app(environ, start_response)
@@ -219,9 +217,7 @@ class Incoming:
 
     # for everybody else
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self.start_background()
         path = environ.get("PATH_INFO", "").removeprefix("/").removeprefix(VERSION_SEGMENT)
         request = Request(environ)
@@ -269,7 +265,7 @@ class Incoming:
             response = self._native.answer(request, body, upload_id)
             self._background.wake()
             return response
-        asset = self._assets.find(request, path)
+        asset = self._assets.find(path)
         if asset is None:
             raise UploadNotFound
         if request.method not in ("GET", "HEAD"):
@@ -307,7 +303,7 @@ class Incoming:
             response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         if request.method == "OPTIONS":
-            response.headers.update(CORS_HEADERS)
+            response.headers.update(list(CORS_HEADERS.items()))
 
 
 def _error_response(error: IncomingError, *, plain: bool) -> Response:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from webob import Request, Response
+from webob import Response
 
 __all__ = ["Assets"]
 
@@ -32,8 +32,8 @@ class Assets:
     def __init__(self) -> None:
         self._assets: dict[str, _Asset] | None = None
 
-    def find(self, request: Request, name: str) -> Response | None:
-        """The file `name`, 304 if the client has it already, None if there is no such file."""
+    def find(self, name: str) -> Response | None:
+        """The file `name`, None if there is no such file. It becomes a 304 if the client has it."""
         if self._assets is None:
             self._assets = _read()
         asset = self._assets.get(name)

@@ -180,9 +180,11 @@ class _Parameters:
         form["CONTENT_LENGTH"] = str(len(form["wsgi.input"].getvalue()))
         parsed = Request(form)
         try:
-            self._values = {name: str(value) for name, value in reversed(parsed.GET.items())}
-            for name, value in reversed(parsed.POST.items()):
-                self._values[name] = value if isinstance(value, str) else ""
+            # Of a parameter that is there twice the first value counts; a file is no value.
+            self._values: dict[str, str] = {}
+            for name, value in (*parsed.POST.items(), *parsed.GET.items()):
+                if isinstance(value, str):
+                    self._values.setdefault(name, value)
         except (UnicodeDecodeError, ValueError) as exc:
             raise BadRequest(f"the parameters cannot be read: {exc}") from exc
 

@@ -1,8 +1,8 @@
 """The body of one request, read from `wsgi.input` with exactly the bounds that it announced.
 
 WebOb's own reader raises on a short read and loses what had arrived, and junk in Content-Length
-reads as "no length" there; so lengths are parsed and bodies read here. What ends a body early, be it
-a clean end, an exception of the server or a time-out, is one thing: IncompleteBody.
+reads as "no length" there; so lengths are parsed and bodies read here. What ends a body early, be
+it a clean end, an exception of the server or a time-out, is one thing: IncompleteBody.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ class Body:
         self._terminated = bool(environ.get("wsgi.input_terminated"))
         self._chunked = "HTTP_TRANSFER_ENCODING" in environ and self.length is None
         self._limit = (
-            LOSSY_BLOCK_BYTES
-            if any(name in environ for name in LOSSY_SERVERS)
-            else MAX_BLOCK_BYTES
+            LOSSY_BLOCK_BYTES if any(name in environ for name in LOSSY_SERVERS) else MAX_BLOCK_BYTES
         )
         self._arrived = 0
         self._ended = False
 
     def blocks(self) -> Iterator[bytes]:
-        """All of the body, a block at a time. Raises LengthRequired before the first, IncompleteBody
-        after the last if the body was shorter than announced."""
+        """All of the body, a block at a time.
+
+        Raises LengthRequired before the first, IncompleteBody after the last if the body was
+        shorter than announced.
+        """
         if self.length is None:
             raise LengthRequired
         size = min(FIRST_BLOCK_BYTES, self._limit)
@@ -106,7 +107,7 @@ class Body:
             return b""
         try:
             block: bytes = self._input.read(size)
-        except Exception:  # every server has its own for a client that is gone
+        except Exception:  # noqa: BLE001 - every server has its own for a client that is gone
             block = b""
         self._arrived += len(block)
         self._ended = not block

@@ -60,7 +60,7 @@ class Completion:
 
     # what changes in the record; handed to `TicketStore.transition`
 
-    def due_now(self, upload: Upload) -> Mapping[str, Any]:
+    def due_now(self, _: Upload) -> Mapping[str, Any]:
         at = now()
         return {
             "completed_at": at,
@@ -69,11 +69,11 @@ class Completion:
             "due_at": at,
         }
 
-    def due_again(self, upload: Upload) -> Mapping[str, Any]:
+    def due_again(self, _: Upload) -> Mapping[str, Any]:
         at = now()
         return {"give_up_at": at + self._settings.handover_give_up_s, "due_at": at}
 
-    def finished(self, upload: Upload) -> Mapping[str, Any]:
+    def finished(self, _: Upload) -> Mapping[str, Any]:
         return {"reason": None, "due_at": now() + self._settings.keep_finished_s}
 
     def cancelled(self, upload: Upload, *, reason: str, tell_app: bool) -> Mapping[str, Any]:
@@ -98,9 +98,7 @@ class Completion:
         assert upload.length is not None
         self._storage.seal(upload.id, upload.length)
         try:
-            upload = self._tickets.transition(
-                upload.id, Event.COMPLETE, self.due_now, lease=lease
-            )
+            upload = self._tickets.transition(upload.id, Event.COMPLETE, self.due_now, lease=lease)
         except WrongState:  # another request saw the same, or it was cancelled
             return self._tickets.load(upload.id)
         log.info("upload=%s event=complete length=%s", log_id(upload.id), upload.length)
@@ -144,9 +142,7 @@ class Completion:
             self.give_up(lease, outcome.reason)
         else:
             due_at = now() + self._pause_s(upload.attempt)
-            self._settle(
-                lease, Event.DELAY, lambda _: {"reason": outcome.reason, "due_at": due_at}
-            )
+            self._settle(lease, Event.DELAY, lambda _: {"reason": outcome.reason, "due_at": due_at})
 
     def not_confirmed(self, lease: Lease) -> None:
         """The app said "wait", and its time is over."""

@@ -42,8 +42,8 @@ class SettingKeywords(TypedDict, total=False):
     database: str | None
 
 
-def _setting(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+def _setting(default: Any, explanation: str) -> Any:
+    return field(default=default, metadata={"help": explanation})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

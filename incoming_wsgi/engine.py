@@ -119,7 +119,10 @@ class Engine:
             raise WrongSecret
 
     def confirm(self, upload_id: str) -> Upload:
-        """The app that answered "wait" has taken the file. Raises WrongState if it was not asked."""
+        """The app that answered "wait" has taken the file.
+
+        Raises WrongState if it has not been asked.
+        """
 
         def finish(upload: Upload) -> Mapping[str, Any]:
             if upload.state is UploadState.COMPLETE and upload.attempt == 0:
@@ -151,13 +154,13 @@ class Engine:
                 _check_same_file(upload, declaration)
                 return self._activity(upload)
             self._check_length(upload, declaration.length)
-            said = {
+            return {
                 "length": declaration.length,
                 "filename": declaration.filename or upload.filename,
                 "content_type": declaration.content_type,
                 "last_modified": declaration.last_modified,
+                **self._activity(replace(upload, length=declaration.length)),
             }
-            return {**said, **self._activity(replace(upload, **said))}
 
         try:
             upload = self._tickets.transition(upload_id, Event.DECLARE, decide)
@@ -241,7 +244,7 @@ class Engine:
         return upload
 
     def _clear_away_if_gone(self, upload: Upload) -> None:
-        """A request that was under way when its upload was cancelled may have made the file anew."""
+        """A request that was under way at the cancellation may have made the file anew."""
         if upload.state is UploadState.CANCELLED:
             self._storage.delete(upload.id)
             _check_not_gone(upload)

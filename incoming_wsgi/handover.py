@@ -1,8 +1,8 @@
 """One call of the web app: over HTTP, or of a function in this process.
 
-The contract is the original's: a form with the upload's facts is POSTed to `signalFinishURL` exactly
-as that was given, and the app answers 200 and a body that begins with "done" or "wait". Everything
-else is no good answer, and says nothing about the file. When to call, and what follows from the
+The contract is the original's: a form with the upload's facts is POSTed to `signalFinishURL` as it
+was given, and the app answers 200 and a body that begins with "done" or "wait". Everything else is
+no good answer, and says nothing about the file. When to call, and what follows from the
 answer, is `completion.py`'s business.
 
 No redirect is followed: it would carry the upload's secret to wherever the answer says. Proxies and
@@ -187,7 +187,9 @@ def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
             Answer.NONE, f"the web app did not answer within {timeout_s:g} s", reached=False
         )
     except requests.RequestException as exc:
-        log.info("upload=%s event=handover_failed error=%s", log_id(fields["id"]), type(exc).__name__)
+        log.info(
+            "upload=%s event=handover_failed error=%s", log_id(fields["id"]), type(exc).__name__
+        )
         return Outcome(Answer.NONE, "the web app could not be reached", reached=False)
 
 

@@ -5,8 +5,8 @@ costs the client a retransmission, never a hole. What arrived is recorded howeve
 by its end, by a cut line, a full disk or the death of the worker's request; a slow line's bytes are
 recorded while it goes on. HTTP is unknown here; see dialects/.
 
-Only the gaps of the claim are written: what is recorded never changes. Each block asks first whether
-a newer request has taken the range over.
+Only the gaps of the claim are written: what is recorded never changes. Each block asks first
+whether a newer request has taken the range over.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ class Receiving:
             except BaseException:
                 progress.record(release=True)
                 raise
-            return progress.record(
-                release=True, digest=_to_keep(digest, checking, start, position)
-            )
+            return progress.record(release=True, digest=_to_keep(digest, checking, start, position))
 
 
 class _Progress:

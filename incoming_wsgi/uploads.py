@@ -20,7 +20,9 @@ __all__ = ["ChunkDigest", "Upload", "log_id", "new_upload_id", "now", "safe_file
 FALLBACK_FILENAME = "upload"
 MAX_FILENAME_BYTES = 255  # the limit of ext4, XFS, APFS and NTFS for one name
 BIDI_MARKS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-UPLOAD_ID_PATTERN = r"[A-Za-z0-9_-]+"  # a %2F in a path is decoded by some servers and not by others
+UPLOAD_ID_PATTERN = (
+    r"[A-Za-z0-9_-]+"  # a %2F in a path is decoded by some servers and not by others
+)
 
 
 @dataclass(frozen=True, slots=True)

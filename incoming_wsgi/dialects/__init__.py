@@ -1,1 +1,1 @@
-"""Wire protocols of the upload resource. A dialect translates; it owns no state, no file, no row."""
+"""Wire protocols of the upload resource. A dialect translates; it owns no state."""

@@ -1,8 +1,8 @@
 """The protocol of our own browser library and client: JSON about an upload, PUT of its ranges.
 
 GET asks, POST declares, PUT with Content-Range stores, DELETE cancels; the answer to each is the
-same description of the upload, so that a client which has lost an answer only has to ask. Chunks may
-come in any order, in parallel and repeated. See docs/protocol.md.
+same description of the upload, so that a client which has lost an answer only has to ask. Chunks
+may come in any order, in parallel and repeated.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ class NativeDialect:
         if body.length is None:
             raise LengthRequired
         if body.length > self._settings.max_chunk_bytes:
-            raise ChunkTooLarge(
-                length=body.length, max_chunk_bytes=self._settings.max_chunk_bytes
-            )
+            raise ChunkTooLarge(length=body.length, max_chunk_bytes=self._settings.max_chunk_bytes)
         start, stop, length = _parse_content_range(request.headers.get("Content-Range"))
         if stop - start != body.length:
             raise BadRequest(

@@ -7,10 +7,13 @@ from pathlib import Path
 
 __all__ = ["is_network_file_system"]
 
-NETWORK_TYPES = frozenset(
-    "9p afs beegfs ceph cifs coda davfs fuse.ceph fuse.glusterfs fuse.s3fs fuse.sshfs "
-    "glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs smb3 smbfs virtiofs".split()
-)
+# fmt: off
+NETWORK_TYPES = frozenset((
+    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse.ceph", "fuse.glusterfs",
+    "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2",
+    "orangefs", "smb3", "smbfs", "virtiofs",
+))
+# fmt: on
 MOUNTS = Path("/proc/self/mountinfo")
 
 

@@ -65,7 +65,7 @@ class Lease:
     token: str
 
 
-def changes_nothing(upload: Upload) -> Mapping[str, Any]:
+def changes_nothing(_: Upload) -> Mapping[str, Any]:
     """The `Decide` of a transition that changes the state alone."""
     return {}
 
@@ -118,8 +118,9 @@ class TicketStore(ABC):
         """Apply `event` of the state table together with the changes of `decide`.
 
         With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
-        lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can be missing any more ends all
-        write claims. Returns the upload as it is now. WrongState when the table has no way.
+        lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can
+        be missing any more ends all write claims. Returns the upload as it is now. WrongState when
+        the table has no way.
         """
 
     @abstractmethod
@@ -154,8 +155,9 @@ class TicketStore(ABC):
         """Record `ranges`, which this claim has written, as stored; end the claim if `release`.
 
         What newer claims have taken over in between is left out: its bytes may be others by now.
-        `decide` sees the upload with the ranges in it. `digest` is kept if its whole range is stored
-        then. An upload that takes no bytes any more stays as it is. Returns the upload as it is now.
+        `decide` sees the upload with the ranges in it. `digest` is kept if its whole range is
+        stored then. An upload that takes no bytes any more stays as it is. Returns the upload as it
+        is now.
         """
 
     @abstractmethod

@@ -40,9 +40,9 @@ BUSY_TIMEOUT_S = 30.0
 
 # The fields of an Upload that are columns under the same name; `received` is a table of its own.
 COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "received")
-SELECT_UPLOAD = f"SELECT key, lease, {', '.join(COLUMNS)} FROM uploads"  # noqa: S608
+SELECT_UPLOAD = f"SELECT key, lease, {', '.join(COLUMNS)} FROM uploads"
 INSERT_UPLOAD = (
-    f"INSERT INTO uploads ({', '.join(COLUMNS)}) "  # noqa: S608
+    f"INSERT INTO uploads ({', '.join(COLUMNS)}) "
     f"VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
 )
 # What can be done for a due upload without the web app's callback; see `lease_due`.
@@ -189,8 +189,7 @@ class SQLiteTicketStore(TicketStore):
                 return WriteClaim(upload=upload, sequence=0, gaps=(), displaced=False)
             upload = _apply(connection, row, Event.STORE, decide)
             (displaced,) = connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM claims "
-                "WHERE upload = ? AND start < ? AND stop > ?)",
+                "SELECT EXISTS (SELECT 1 FROM claims WHERE upload = ? AND start < ? AND stop > ?)",
                 (row["key"], stop, start),
             ).fetchone()
             sequence = connection.execute(
@@ -202,15 +201,24 @@ class SQLiteTicketStore(TicketStore):
 
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
         with _sqlite_errors(self.path):
-            (forbidden,) = self._connections.get().execute(
-                "SELECT NOT EXISTS (SELECT 1 FROM uploads WHERE id = :id"
-                " AND state IN ('CREATED', 'UPLOADING')"
-                " AND NOT EXISTS (SELECT 1 FROM claims WHERE upload = key"
-                "  AND sequence > :sequence AND start < :stop AND stop > :start)"
-                " AND NOT EXISTS (SELECT 1 FROM ranges WHERE upload = key"
-                "  AND start < :stop AND stop > :start))",
-                {"id": claim.upload.id, "sequence": claim.sequence, "start": start, "stop": stop},
-            ).fetchone()
+            (forbidden,) = (
+                self._connections.get()
+                .execute(
+                    "SELECT NOT EXISTS (SELECT 1 FROM uploads WHERE id = :id"
+                    " AND state IN ('CREATED', 'UPLOADING')"
+                    " AND NOT EXISTS (SELECT 1 FROM claims WHERE upload = key"
+                    "  AND sequence > :sequence AND start < :stop AND stop > :start)"
+                    " AND NOT EXISTS (SELECT 1 FROM ranges WHERE upload = key"
+                    "  AND start < :stop AND stop > :start))",
+                    {
+                        "id": claim.upload.id,
+                        "sequence": claim.sequence,
+                        "start": start,
+                        "stop": stop,
+                    },
+                )
+                .fetchone()
+            )
             return not forbidden
 
     def record_ranges(
@@ -357,7 +365,7 @@ def _apply(
     changes = dict(decide(before))
     assignments = "".join(f", {name} = :{name}" for name in changes)
     changed = connection.execute(
-        f"UPDATE uploads SET state = :state, lease = :lease{assignments} "  # noqa: S608
+        f"UPDATE uploads SET state = :state, lease = :lease{assignments} "
         "WHERE key = :key AND state = :before",
         {
             **_to_sql(changes),
