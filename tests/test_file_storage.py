@@ -1,0 +1,153 @@
+"""Files in a folder: the contract, and what is the file system's own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from incoming_wsgi.errors import StorageError, StorageFull
+from incoming_wsgi.storage.file import FileStorage
+from incoming_wsgi.testing import StorageContract
+
+
+def allow() -> bool:
+    return True
+
+
+class TestFileStorageContract(StorageContract):
+    @pytest.fixture
+    def make_storage(self, tmp_path):
+        return lambda: FileStorage(tmp_path / "storage")
+
+
+@pytest.fixture
+def storage(tmp_path):
+    storage = FileStorage(tmp_path / "storage")
+    storage.prepare()
+    return storage
+
+
+def test_nothing_is_left_of_the_trial_at_the_start(storage):
+    assert [path.name for path in storage.folder.rglob("*")] == ["files"]
+
+
+def test_files_are_for_their_owner_alone(storage):
+    with storage.open_writer("some-id", create=True) as writer:
+        writer.write(0, b"x", allow)
+    assert stat.S_IMODE(storage.locate("some-id").stat().st_mode) == 0o600
+    assert stat.S_IMODE(storage.files.stat().st_mode) == 0o700
+
+
+def test_a_chunk_at_a_far_offset_takes_no_room_before_it(storage):
+    with storage.open_writer("sparse", create=True) as writer:
+        writer.write(5 * 2**40 - 1, b"x", allow)
+    status = storage.locate("sparse").stat()
+    assert status.st_size == 5 * 2**40
+    assert status.st_blocks * 512 < 2**20
+
+
+def test_relative_folders_do_not_follow_a_later_change_of_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    storage = FileStorage("storage")
+    monkeypatch.chdir("/")
+    storage.prepare()
+    assert storage.locate("id") == tmp_path / "storage" / "files" / "id"
+
+
+def test_a_file_in_place_of_the_folder_is_refused_with_its_name(tmp_path):
+    (tmp_path / "taken").write_text("not a folder")
+    with pytest.raises(StorageError, match=r"taken.* is not a folder"):
+        FileStorage(tmp_path / "taken").prepare()
+
+
+def test_a_folder_of_a_foreign_kind_is_refused():
+    # /proc takes no files whoever asks, so this works for root too.
+    with pytest.raises(StorageError, match="cannot be made"):
+        FileStorage("/proc/incoming").prepare()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
+def test_a_folder_that_this_user_may_not_write_to_is_refused():
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o555)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:  # root may write everywhere
+                    os.setgid(65534)
+                    os.setuid(65534)
+                with pytest.raises(StorageError, match="this user may write to"):
+                    FileStorage(Path(name) / "storage").prepare()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("missing", ["flock", "fdatasync"])
+def test_a_file_system_without_what_uploads_need_is_refused(tmp_path, monkeypatch, missing):
+    def fail(*_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(
+        f"incoming_wsgi.storage.file.{'fcntl' if missing == 'flock' else 'os'}.{missing}", fail
+    )
+    with pytest.raises(StorageError, match="a local file system with flock"):
+        FileStorage(tmp_path / "storage").prepare()
+    assert list((tmp_path / "storage" / "files").iterdir()) == []
+
+
+def test_a_symbolic_link_in_place_of_a_file_is_not_followed(storage, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    storage.locate("some-id").symlink_to(victim)
+    with pytest.raises(StorageError), storage.open_writer("some-id", create=True):
+        pass
+    assert victim.read_bytes() == b"untouched"
+
+
+def test_no_room_is_its_own_error():
+    writer = FileStorage("/unused").open_writer.__globals__["_FileWriter"](
+        os.open("/dev/full", os.O_RDWR)
+    )
+    with writer, pytest.raises(StorageFull, match="No space left on device"):
+        writer.write(0, b"x", allow)
+
+
+def test_many_writers_of_one_file_do_not_disturb_each_other(storage):
+    block = 64 * 1024
+
+    def write(number: int) -> None:
+        with storage.open_writer("shared", create=True) as writer:
+            for index in range(number, 64, 4):
+                writer.write(index * block, bytes([index]) * block, allow)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    storage.seal("shared", 64 * block)
+    content = storage.locate("shared").read_bytes()
+    assert content == b"".join(bytes([index]) * block for index in range(64))
+
+
+def test_descriptors_are_given_back(storage):
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    for _ in range(3):
+        with storage.open_writer("some-id", create=True) as writer:
+            writer.write(0, b"abc", allow)
+        storage.seal("some-id", 3)
+        with pytest.raises(StorageError):
+            storage.seal("some-id", 4)
+    assert descriptors() == before

@@ -1,0 +1,287 @@
+"""The ticket store on SQLite: the contract, and what many processes and foreign files do to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from incoming_wsgi.errors import TicketStoreError, WrongState
+from incoming_wsgi.ranges import RangeSet
+from incoming_wsgi.states import Event, UploadState
+from incoming_wsgi.testing import TicketStoreContract
+from incoming_wsgi.testing.tickets import new_upload
+from incoming_wsgi.tickets._filesystems import is_network_file_system
+from incoming_wsgi.tickets.base import changes_nothing
+from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
+
+
+@pytest.fixture
+def make_store(tmp_path):
+    stores = []
+
+    def make() -> SQLiteTicketStore:
+        stores.append(SQLiteTicketStore(tmp_path / "incoming.db"))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store):
+    store = make_store()
+    store.prepare()
+    return store
+
+
+class TestSQLiteTicketStoreContract(TicketStoreContract):
+    @pytest.fixture
+    def make_store(self, tmp_path):
+        return lambda: SQLiteTicketStore(tmp_path / "incoming.db")
+
+
+# many processes
+
+
+CHUNK = 10
+CHUNKS = 60
+PROCESSES = 8
+
+
+def _hammer(path: Path, shared: str, number: int, errors) -> None:
+    """Creates, ranges and transitions, as fast as they go."""
+    try:
+        store = SQLiteTicketStore(path)
+        chosen = random.Random(number)
+        chunks = list(range(CHUNKS))
+        chosen.shuffle(chunks)
+        for index in chunks:
+            # Every process brings every chunk of the shared upload, and uploads of its own.
+            claim = store.claim_range(
+                shared, index * CHUNK, index * CHUNK + CHUNK, lambda u: {"attempt": u.attempt + 1}
+            )
+            if claim.gaps and store.may_write(claim, *claim.gaps[0]):
+                store.record_ranges(claim, claim.gaps, changes_nothing, release=True)
+            own = new_upload(owner=f"process {number}")
+            store.create(own)
+            store.transition(own.id, Event.COMPLETE, changes_nothing)
+            store.transition(own.id, Event.FINISH, changes_nothing)
+        store.close()
+    except BaseException as exc:
+        errors.put(f"process {number}: {type(exc).__name__}: {exc}")
+        raise
+
+
+def test_eight_processes_lose_no_update_and_are_never_locked_out(store, tmp_path):
+    shared = new_upload(length=CHUNK * CHUNKS)
+    store.create(shared)
+    context = multiprocessing.get_context("spawn")
+    errors = context.SimpleQueue()
+    processes = [
+        context.Process(target=_hammer, args=(store.path, shared.id, number, errors))
+        for number in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [errors.get() for _ in range(0 if errors.empty() else 1)] == []
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    after = store.load(shared.id)
+    assert after.received == RangeSet(((0, CHUNK * CHUNKS),))
+    counts = store.count_by_state()
+    assert counts == {UploadState.UPLOADING: 1, UploadState.FINISHED: PROCESSES * CHUNKS}
+    # The claims that found a gap each counted one up, and none of them was lost.
+    assert after.attempt >= CHUNKS
+
+
+def _count(path: Path, upload_id: str, times: int) -> None:
+    store = SQLiteTicketStore(path)
+    for _ in range(times):
+        store.transition(upload_id, Event.DECLARE, lambda u: {"attempt": u.attempt + 1})
+    store.close()
+
+
+def test_eight_processes_that_read_and_write_count_exactly(store):
+    upload = new_upload()
+    store.create(upload)
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_count, args=(store.path, upload.id, 100)) for _ in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert store.load(upload.id).attempt == 100 * PROCESSES
+
+
+def _prepare(path: Path) -> None:
+    SQLiteTicketStore(path).prepare()
+
+
+def test_eight_processes_may_start_at_once_on_a_new_folder(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    path = tmp_path / "new.db"
+    processes = [context.Process(target=_prepare, args=(path,)) for _ in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
+def test_a_connection_is_neither_used_nor_closed_after_a_fork(store):
+    upload = new_upload()
+    store.create(upload)  # opens the connection of this thread
+    inherited = store._connections.get()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            found = store.load(upload.id)
+            other = store._connections.get()
+            store.close()
+            # The inherited object is still open: nobody has closed it here.
+            inherited.execute("SELECT 1")
+            code = 0 if found == upload and other is not inherited else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    store.transition(upload.id, Event.CANCEL, changes_nothing)
+    assert store.load(upload.id).state is UploadState.CANCELLED
+
+
+def test_nothing_is_open_before_the_first_use(tmp_path):
+    store = SQLiteTicketStore(tmp_path / "incoming.db")
+    store.prepare()
+    opened = [os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()]
+    assert not any(path.startswith(str(tmp_path)) for path in opened)
+
+
+def test_the_connections_of_threads_end_with_them(store):
+    def open_descriptors() -> int:
+        return sum(
+            os.path.realpath(path).startswith(str(store.path))
+            for path in Path("/proc/self/fd").iterdir()
+        )
+
+    store.count_by_state()
+    before = open_descriptors()
+    for _ in range(20):
+        thread = threading.Thread(target=store.count_by_state)
+        thread.start()
+        thread.join()
+    # SQLite itself keeps one descriptor back for the next connection: closing it would drop the
+    # locks of the others (POSIX locks belong to the process).
+    assert open_descriptors() <= before + 1
+
+
+# the file
+
+
+def test_the_database_is_for_its_owner_alone(store):
+    store.create(new_upload())
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in store.path.parent.iterdir()}
+    assert modes
+    assert set(modes.values()) == {0o600}, modes
+
+
+def test_it_runs_in_wal(store):
+    assert store._connections.get().execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_it_does_not_run_in_wal_on_a_network_file_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "incoming_wsgi.tickets.sqlite.is_network_file_system", lambda folder: folder == tmp_path
+    )
+    store = SQLiteTicketStore(tmp_path / "incoming.db")
+    store.prepare()
+    upload = new_upload()
+    store.create(upload)
+    connection = store._connections.get()
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+    assert store.load(upload.id) == upload
+    store.close()
+
+
+MOUNTINFO = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+23 22 0:45 / /home rw,relatime shared:2 - nfs4 server:/home rw
+24 23 254:1 / /home/local rw - xfs /dev/vdb rw
+25 22 0:46 / /mnt/my\\040share rw - cifs //server/share rw
+26 22 0:47 / /mnt/ssh rw - fuse.sshfs me@server: rw
+27 22 0:48 / /twice rw - nfs server:/x rw
+28 22 254:2 / /twice rw - ext4 /dev/vdc rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("/", False),
+        ("/var/lib", False),
+        ("/home", True),
+        ("/home/ann/incoming", True),
+        ("/home/local/incoming", False),
+        ("/homes", False),
+        ("/mnt/my share/incoming", True),
+        ("/mnt/ssh", True),
+        ("/twice/x", False),
+    ],
+)
+def test_network_file_systems_are_recognised(tmp_path, folder, expected):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTINFO)
+    assert is_network_file_system(Path(folder), mounts) is expected
+
+
+def test_without_a_list_of_mounts_a_disk_is_local(tmp_path):
+    assert is_network_file_system(tmp_path, tmp_path / "missing") is False
+
+
+def test_the_database_of_another_program_is_refused_and_kept(tmp_path):
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE precious (x)")
+    connection.close()
+    with pytest.raises(TicketStoreError, match="database of another program"):
+        SQLiteTicketStore(path).prepare()
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("precious",)]
+    connection.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path):
+    path = tmp_path / "notes.db"
+    path.write_bytes(b"my notes, not a database" * 100)
+    with pytest.raises(TicketStoreError, match="not usable"):
+        SQLiteTicketStore(path).prepare()
+    assert path.read_bytes().startswith(b"my notes")
+
+
+def test_the_database_of_a_newer_version_is_refused(store):
+    connection = sqlite3.connect(store.path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(TicketStoreError, match="newer version"):
+        SQLiteTicketStore(store.path).prepare()
+
+
+def test_a_state_is_changed_only_from_the_state_that_was_seen(store):
+    upload = new_upload()
+    store.create(upload)
+    store.transition(upload.id, Event.CANCEL, changes_nothing)
+    with pytest.raises(WrongState) as caught:
+        store.transition(upload.id, Event.COMPLETE, changes_nothing)
+    assert (caught.value.state, caught.value.event) == ("CANCELLED", "complete")
