@@ -123,6 +123,9 @@ class Completion:
             lease=lease.token,
             keep_lease=True,
         )
+        if not self._storage.exists(upload.id):
+            self.give_up(lease, "the file is not in the storage folder any more")
+            return
         outcome = self._call(upload)
         log.info(
             "upload=%s event=handed_over attempt=%d answer=%s reason=%r",

@@ -115,7 +115,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("chunk_bytes", "max_chunk_bytes", "send_ahead"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
-        self._require("chunk_bytes", self.chunk_bytes <= self.max_chunk_bytes, "max_chunk_bytes")
+        self._require(
+            "chunk_bytes", self.chunk_bytes <= self.max_chunk_bytes, "max_chunk_bytes at most"
+        )
         self._require("max_length_bytes", (self.max_length_bytes or 0) >= 0, "0 or more")
         for name in (
             "idle_timeout_s",

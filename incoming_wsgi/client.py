@@ -1,0 +1,241 @@
+"""What a web app, or a script, needs when Incoming runs as a server of its own.
+
+`IncomingClient`   asks for tickets and looks after them; the methods of `Incoming`, over HTTP.
+`Handover`         reads and checks what the server posts when an upload has ended.
+`upload_file`      sends a file, as a browser would; see sending.py.
+
+A client keeps no connection and no thread: it may be made before a fork and used in any thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import BadRequest, UploadNotFound, WrongSecret, WrongState
+from .exchange import Exchange, check_url, not_incoming
+from .ranges import RangeSet
+from .sending import HandoverFailed, OnRetry, Progress, SentUpload, upload_file
+from .states import UploadState
+from .uploads import UPLOAD_ID_PATTERN, Upload, safe_filename
+
+__all__ = [
+    "Handover",
+    "HandoverFailed",
+    "IncomingClient",
+    "OnRetry",
+    "Progress",
+    "SentUpload",
+    "upload_file",
+]
+
+UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
+TOKEN = re.compile(r"[!-~]+")  # what a header can carry without a doubt
+
+
+class IncomingClient:
+    """The backend functions of the Incoming server at `base_url`.
+
+    `base_url`: the server, or where it is mounted: "http://127.0.0.1:4000" and
+    "http://127.0.0.1:4000/incoming" mean the same to the stand-alone server.
+    `token`: the server's `backend_token`; not needed on the machine on which it runs.
+    `timeout_s`: how long the server may take for one answer.
+
+    Every method raises Unavailable when the server cannot be reached, does not answer in time or
+    has trouble of its own (after a new_upload that met this there may be a ticket that nobody uses;
+    it expires), and Forbidden without the right to ask. ValueError at construction for a URL, token
+    or time that cannot be.
+    """
+
+    def __init__(self, base_url: str, *, token: str | None = None, timeout_s: float = 30.0) -> None:
+        self._backend_url = check_url(base_url) + "/backend"
+        if token is not None and not TOKEN.fullmatch(token):
+            raise ValueError("token must be printable ASCII without blanks, or None for no token")
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s is {timeout_s!r}; it must be more than 0 seconds")
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._timeout_s = timeout_s
+
+    def new_upload(
+        self,
+        *,
+        signal_finish_url: str,
+        remove_file_when_finished: bool = True,
+        secret: str = "",
+        owner: str | None = None,
+        max_length_bytes: int | None = None,
+        length: int | None = None,
+        filename: str | None = None,
+    ) -> str:
+        """Issue a ticket and return its id, for the page; as `Incoming.new_upload`.
+
+        Raises BadRequest for a URL that cannot be called, TooLarge for a length above the limit.
+        """
+        ticket = self._call(
+            "new_upload",
+            signalFinishURL=signal_finish_url,
+            removeFileWhenFinished="true" if remove_file_when_finished else "false",
+            backendSecret=secret,
+            owner=owner,
+            maxLengthBytes=max_length_bytes,
+            length=length,
+            filename=None if filename is None else filename.encode("utf-8", "replace"),
+        )
+        if not UPLOAD_ID.fullmatch(ticket):
+            raise not_incoming(self._backend_url)
+        return ticket
+
+    def cancel_upload(self, upload_id: str, *, secret: str = "") -> None:
+        """End an upload; its bytes are deleted and the page learns of it. Cancelling twice does no
+        harm. Raises UploadNotFound, WrongSecret, WrongState when it is too late."""
+        self._call_for("cancel", upload_id, secret)
+
+    def finish_upload(self, upload_id: str, *, secret: str = "") -> None:
+        """The file, for which the app had answered "wait", is taken. Raises UploadNotFound,
+        WrongSecret, WrongState if the upload does not wait for this."""
+        self._call_for("finish", upload_id, secret)
+
+    def retry_handover(self, upload_id: str) -> None:
+        """Hand a FAILED upload over again. Raises UploadNotFound, WrongState."""
+        self._facts("POST", upload_id, "/retry")
+
+    def status(self, upload_id: str) -> Upload:
+        """The record as it is now, without the secret. Raises UploadNotFound."""
+        facts = self._facts("GET", upload_id)
+        try:
+            return _to_upload(facts)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise not_incoming(self._backend_url) from exc
+
+    def _call_for(self, action: str, upload_id: str, secret: str) -> None:
+        try:
+            self._call(f"{action}_upload", id=upload_id, backendSecret=secret)
+        except WrongState as exc:
+            exc.event = action
+            raise
+
+    def _call(self, function: str, **parameters: object) -> str:
+        # In the body: what stands in a URL gets into logs.
+        form = {name: value for name, value in parameters.items() if value is not None}
+        url = f"{self._backend_url}/{function}"
+        with Exchange(timeout_s=self._timeout_s) as exchange:
+            try:
+                return exchange.text("POST", url, data=form, headers=self._headers)
+            except UploadNotFound as exc:
+                if exchange.status != 404:  # an unknown id is 400 here
+                    raise
+                raise BadRequest(
+                    f"{self._backend_url} does not exist. Look whether this is where the Incoming "
+                    "server is mounted, and whether its backend_api is on."
+                ) from exc
+
+    def _facts(self, method: Literal["GET", "POST"], upload_id: str, action: str = "") -> Any:
+        if not UPLOAD_ID.fullmatch(upload_id):  # it becomes a part of a path
+            raise UploadNotFound
+        url = f"{self._backend_url}/uploads/{upload_id}{action}"
+        with Exchange(timeout_s=self._timeout_s) as exchange:
+            return exchange.facts(method, url, headers=self._headers)
+
+
+def _to_upload(facts: Mapping[str, Any]) -> Upload:
+    """What a newer server says besides is left out."""
+    names = {field.name for field in dataclasses.fields(Upload)}
+    known = {name: value for name, value in facts.items() if name in names}
+    known["state"] = UploadState(facts["state"])
+    known["received"] = RangeSet.of((start, stop) for start, stop in facts["received"])
+    return Upload(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What the server posts to `signal_finish_url`: a complete file, or that none will come.
+
+    Answer it with 200 and "done", or "wait" and `finish_upload` later. Whatever else you answer, it
+    comes again, with the same `delivery_id` and the next `attempt`. Of a cancelled upload the
+    answer does not matter.
+    """
+
+    id: str
+    path: Path | None
+    """The complete file, on the server's machine; None when the upload was cancelled."""
+    filename_from_browser: str
+    """Safe to be joined to a folder. Empty only for a cancelled upload that never had a name."""
+    cancelled: bool
+    cancel_reason: str
+    delivery_id: str
+    attempt: int
+    length: int | None
+    """Bytes; None for a cancelled upload of which no length was known."""
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, str], secret: str = "") -> Handover:
+        """Read the form of one handover, if it was sent by who knows `secret`, that of the ticket.
+
+        `params`: the form of the request as your framework has it: Bottle's `request.forms` or
+        `request.params`, Flask's `request.form`, Django's `request.POST`. Bottle's texts are UTF-8
+        read as Latin-1 when taken by item; they are put right here, `.decode()` does no harm.
+
+        Raises WrongSecret before anything else is looked at, BadRequest naming a field that is
+        missing or not readable. An app that uses no secret has to make sure in another way that
+        only the server can post: `path` could name any file of the machine.
+        """
+        params = _decode(params)
+        given = params.get("backendSecret") or params.get("signalFinishSecret") or ""
+        if not hmac.compare_digest(_to_bytes(given), _to_bytes(secret)):
+            raise WrongSecret
+        cancelled = _require(params, "cancelled")
+        if cancelled not in ("yes", "no"):
+            raise BadRequest(f"the handover's cancelled is {cancelled!r}; it must be yes or no")
+        name = _require(params, "filenameFromBrowser")
+        return cls(
+            id=_require(params, "id"),
+            path=None if cancelled == "yes" else _path(_require(params, "filename")),
+            filename_from_browser=safe_filename(name) if name or cancelled == "no" else "",
+            cancelled=cancelled == "yes",
+            cancel_reason=params.get("cancelReason") or "",
+            # The original sent none of these.
+            delivery_id=params.get("deliveryId") or "",
+            attempt=_number(params, "attempt") or 1,
+            length=_number(params, "length"),
+        )
+
+
+def _decode(params: Mapping[str, str]) -> Mapping[str, str]:
+    """Bottle's FormsDict says by `recode_unicode` that its texts are Latin-1 still."""
+    if getattr(params, "recode_unicode", False) is not True:
+        return params
+    try:
+        decoded: Mapping[str, str] = params.decode()  # type: ignore[attr-defined]
+    except UnicodeError as exc:
+        raise BadRequest("the handover is not UTF-8") from exc
+    return decoded
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _require(params: Mapping[str, str], name: str) -> str:
+    value = params.get(name)
+    if value is None:
+        raise BadRequest(f"{name} is missing; this is not the handover of an Incoming server")
+    return value
+
+
+def _path(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise BadRequest(f"the handover's filename is {text!r}; it must be an absolute path")
+    return path
+
+
+def _number(params: Mapping[str, str], name: str) -> int | None:
+    text = params.get(name) or ""
+    if text and not (text.isascii() and text.isdigit()):
+        raise BadRequest(f"the handover's {name} is {text!r}; it must be a number")
+    return int(text) if text else None

@@ -1,0 +1,107 @@
+/** The two files that are served: up to date, and fit for any page. */
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { runInNewContext } from "node:vm";
+
+import { build_library } from "../../static/build.mjs";
+import { FakeFile, settle } from "./fakes.js";
+
+const committed = (name) => readFile(new URL(`../../static/${name}`, import.meta.url), "utf8");
+
+/** A page with the script in it, as far as the script can see. */
+async function load_page({ script_url, page_url = "http://app.example/page" }) {
+  const { protocol, origin, host } = new URL(page_url);
+  const fetched = [];
+  const globals = {
+    document: { currentScript: script_url === null ? null : { src: script_url } },
+    location: { href: page_url, protocol, origin, host },
+    fetch: (url) => {
+      fetched.push(url);
+      return new Promise(() => {});
+    },
+    ...{ URL, URLSearchParams, AbortController, setTimeout: () => 0, clearTimeout() {} },
+  };
+  const before = Object.keys(globals);
+  runInNewContext(await committed("incoming.js"), globals, { contextCodeGeneration: { strings: false, wasm: false } });
+  return { incoming: globals.incoming, fetched, added: Object.keys(globals).filter((name) => !before.includes(name)) };
+}
+
+for (const name of ["incoming.js", "incoming.mjs"]) {
+  test(`${name} is what npm run build makes of the sources`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "incoming-bundle-"));
+    try {
+      await build_library(folder);
+      assert.equal(await readFile(join(folder, name), "utf8"), await committed(name));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test(`${name} needs nothing that a strict content security policy forbids`, async () => {
+    const text = await committed(name);
+    assert.doesNotMatch(text, /\beval\s*\(|new Function|\.innerHTML|\.style\b|createElement|javascript:/);
+  });
+}
+
+test("a script tag defines the global incoming and nothing else", async () => {
+  const { incoming, added, fetched } = await load_page({ script_url: "http://up.example/incoming/0.1/frontend/incoming.js" });
+  assert.deepEqual(added, ["incoming"]);
+  assert.deepEqual(Object.keys(incoming).sort(), ["Uploader", "set_server_hostname"]);
+  await settle();
+  assert.deepEqual(fetched, []);
+});
+
+test("the module exports the same two names", async () => {
+  assert.match(await committed("incoming.mjs"), /export \{\s+Uploader,\s+set_server_hostname\s+\};/);
+});
+
+test("the module can be imported where there is no page", async () => {
+  const { Uploader, set_server_hostname } = await import("../../static/incoming.mjs");
+  assert.deepEqual([typeof Uploader, typeof set_server_hostname], ["function", "function"]);
+});
+
+test("uploads go to where the script came from", async () => {
+  const { incoming, fetched } = await load_page({ script_url: "http://up.example/files/0.1/frontend/incoming.js" });
+  incoming.Uploader("t-1", new FakeFile(3)).start();
+  assert.deepEqual(fetched, ["http://up.example/files/0.1/frontend/uploads/t-1"]);
+});
+
+test("a script from nowhere finds the server on the page's own host", async () => {
+  const { incoming, fetched } = await load_page({ script_url: null });
+  incoming.Uploader("t-1", new FakeFile(3)).start();
+  assert.deepEqual(fetched, ["http://app.example/incoming/frontend/uploads/t-1"]);
+});
+
+test("the page can name the server; its own protocol decides on TLS", async () => {
+  const { incoming, fetched } = await load_page({
+    script_url: "http://up.example/incoming/frontend/incoming.js",
+    page_url: "https://app.example/",
+  });
+  const before = incoming.Uploader("t-1", new FakeFile(3));
+  incoming.set_server_hostname("big.example:4000");
+  incoming.Uploader("t-2", new FakeFile(3)).start();
+  before.start();
+  assert.deepEqual(fetched, [
+    "https://big.example:4000/incoming/frontend/uploads/t-2",
+    "http://up.example/incoming/frontend/uploads/t-1",
+  ]);
+});
+
+for (const host of [undefined, "http://up.example", "", "up.example/incoming", "a b"]) {
+  test(`"${host}" is no host[:port]`, async () => {
+    const { incoming } = await load_page({ script_url: null });
+    assert.throws(() => incoming.set_server_hostname(host), { name: "TypeError" });
+  });
+}
+
+test("an uploader is made with and without new", async () => {
+  const { incoming } = await load_page({ script_url: null });
+  for (const uploader of [new incoming.Uploader("t", new FakeFile(3)), incoming.Uploader("t", new FakeFile(3))]) {
+    assert.equal(uploader.bytes_total, 3);
+    assert.equal(uploader.start(), uploader);
+  }
+});

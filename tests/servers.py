@@ -1,0 +1,157 @@
+"""Real servers for tests: started on a free loopback port, ended by their own process ids.
+
+    environ = {"INCOMING_STORAGE_DIR": str(tmp_path / "storage")}
+    with gunicorn("incoming_wsgi.wsgi:application", folder=tmp_path, environ=environ) as server:
+        requests.get(server.url + "/health")
+        server.kill()       # SIGKILL to master and workers: a crash
+        server.start()      # again, on the same port
+
+Whatever the test does, nothing that was started here is left running.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from gunicorn.config import Config
+from waiting import wait_until
+
+__all__ = ["Server", "free_port", "gunicorn"]
+
+HOST = "127.0.0.1"
+LONGEST_S = 30.0
+
+
+class Server:
+    """`command` serves on `port`; what it writes to stdout and stderr goes to `log_file`.
+
+    The process finds the modules that the test finds. It gets no INCOMING_ variable of the test's
+    own environment, only those of `environ`.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        port: int,
+        folder: Path,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.command = list(command)
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.log_file = folder / f"server-{port}.log"
+        self._folder = folder
+        self._environ = _environ(environ or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Of the master process, which leads a process group of its own."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+    def start(self) -> None:
+        """Start it and wait until it accepts connections; a worker may still be on its way."""
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command,
+                env=self._environ,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._accepts, "the start of the server", LONGEST_S)
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> int:
+        """End it gracefully with SIGTERM; its exit status."""
+        os.kill(self.pid, signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for it to end by itself; its exit status."""
+        assert self._process is not None, "not started"
+        return self._process.wait(LONGEST_S)
+
+    def kill(self) -> None:
+        """SIGKILL to all of it at once, as the kernel does. Harmless if it has ended."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            # Its workers too, which might outlive their master for a while.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(LONGEST_S)
+        self._process = None
+
+    def _accepts(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(f"it ended with {self._process.returncode}:\n{self.log}")
+        try:
+            socket.create_connection((HOST, self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+def gunicorn(
+    application: str,
+    *arguments: str,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Server:
+    """gunicorn with threads serving `application` ("module:name"), not yet started.
+
+    `arguments` come after the common ones and win over them; `folder` is where it runs and logs.
+    """
+    port = port or free_port()
+    command = [sys.executable, "-m", "gunicorn", application, "--bind", f"{HOST}:{port}"]
+    command += ["--worker-class", "gthread", "--threads", "8"]
+    if "control_socket_disable" in Config().settings:  # gunicorn 25 and later
+        command += ["--no-control-socket"]
+    return Server([*command, *arguments], port=port, folder=folder, environ=environ)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _environ(own: Mapping[str, str]) -> dict[str, str]:
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("INCOMING_")}
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**outer, "PYTHONPATH": path, **own}

@@ -1,0 +1,437 @@
+"""Example 1, run as its readers run it: mounted under gunicorn and wsgiref, and beside a server.
+
+Pages are read and files sent as a browser would; that a browser really does it is tested in
+browser/test_example_simple_browser.py.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+import requests
+
+from .servers import Server, free_port, gunicorn
+from .waiting import wait_until
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "1-simple"
+DOCUMENT = ROOT / "docs" / "examples.md"
+# What every process here must get by with: a leaked file or socket would be seen in its log.
+STRICT = {"PYTHONWARNINGS": "error,ignore:'cgi' is deprecated:DeprecationWarning"}
+
+
+class Page(HTMLParser):
+    """What a person and the script find in the page."""
+
+    def __init__(self, html: str, url: str) -> None:
+        super().__init__()
+        self.ticket = ""
+        self.script_url = ""
+        self.links: dict[str, str] = {}  # text → address
+        self._url = url
+        self._href: str | None = None
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        if tag == "input":
+            self.ticket = attributes["data-upload-id"]
+        if tag == "script" and "src" in attributes:
+            self.script_url = urljoin(self._url, attributes["src"])
+        if tag == "a":
+            self._href = urljoin(self._url, attributes["href"])
+
+    def handle_data(self, data: str) -> None:
+        if self._href is not None:
+            self.links[data] = self._href
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "a":
+            self._href = None
+
+
+@dataclass
+class Example:
+    """The running app; `incoming` is the server beside it, or where it is mounted the app itself."""
+
+    app: Server
+    incoming: Server
+    folder: Path
+
+    @property
+    def uploads(self) -> Path:
+        return self.folder / "uploads"
+
+    def open_page(self) -> Page:
+        answer = requests.get(self.app.url + "/", timeout=30)
+        assert answer.status_code == 200, answer.text
+        return Page(answer.text, self.app.url + "/")
+
+    def send(self, content: bytes, filename: str) -> str:
+        """Send a file with the ticket of a new page, in two chunks; the address of the upload."""
+        page = self.open_page()
+        url = urljoin(page.script_url, f"uploads/{page.ticket}")
+        facts = {"filename": filename, "length": len(content)}
+        requests.post(url, json=facts, timeout=30).raise_for_status()
+        middle = len(content) // 2
+        for start, stop in ((0, middle), (middle, len(content))):
+            if start < stop:
+                headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
+                answer = requests.put(url, content[start:stop], headers=headers, timeout=30)
+                answer.raise_for_status()
+        return url
+
+    def upload(self, content: bytes, filename: str) -> None:
+        """Send a file and wait until the app has taken it."""
+        url = self.send(content, filename)
+        wait_until(lambda: state(url) == "FINISHED", "the handover")
+
+    def call_back(self, **fields: str) -> requests.Response:
+        """Call the app as the Incoming server does, with its secret."""
+        secret = (self.folder / "secret").read_text()
+        form = {"signalFinishSecret": secret, "cancelled": "no", **fields}
+        return requests.post(self.app.url + "/api/backend/upload_finished", data=form, timeout=30)
+
+
+def state(url: str) -> str:
+    return str(requests.get(url, timeout=30).json()["state"])
+
+
+def backend(folder: Path, *options: str) -> Server:
+    port = free_port()
+    command = [sys.executable, str(EXAMPLE / "backend.py"), "--port", str(port)]
+    command += ["--folder", str(folder / "example"), *options]
+    return Server(command, port=port, folder=folder, environ=STRICT)
+
+
+def stand_alone(folder: Path) -> Server:
+    environ = {**STRICT, "INCOMING_STORAGE_DIR": str(folder / "incoming")}
+    return gunicorn("incoming_wsgi.wsgi:application", folder=folder, environ=environ)
+
+
+def start(way: str, folder: Path, stack: ExitStack) -> Example:
+    if way != "beside":
+        app = stack.enter_context(backend(folder, "--server", way))
+        return Example(app, incoming=app, folder=folder / "example")
+    server = stack.enter_context(stand_alone(folder))
+    app = backend(folder, "--internal_incoming_host", f"127.0.0.1:{server.port}")
+    return Example(stack.enter_context(app), incoming=server, folder=folder / "example")
+
+
+@pytest.fixture(params=["gunicorn", "wsgiref", "beside"])
+def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Example]:
+    with ExitStack() as stack:
+        yield start(request.param, tmp_path, stack)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Example]:
+    with ExitStack() as stack:
+        yield start("gunicorn", tmp_path, stack)
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Example]:
+    with ExitStack() as stack:
+        yield start("beside", tmp_path, stack)
+
+
+def test_a_file_arrives_under_its_name_and_can_be_downloaded(example: Example) -> None:
+    example.upload(b"Guten Tag, " * 1000, "Grüße 你好.txt")
+
+    assert os.listdir(example.uploads) == ["Grüße 你好.txt"]
+    links = example.open_page().links
+    assert list(links) == ["Grüße 你好.txt"]
+    answer = requests.get(links["Grüße 你好.txt"], timeout=30)
+    assert answer.content == b"Guten Tag, " * 1000
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+def test_the_page_names_the_library_where_it_is(example: Example) -> None:
+    page = example.open_page()
+
+    assert page.script_url == f"{example.incoming.url}/incoming/0.1/frontend/incoming.js"
+    answer = requests.get(page.script_url, timeout=30)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+
+
+def test_every_page_has_a_ticket_of_its_own_and_is_not_kept(mounted: Example) -> None:
+    tickets = {mounted.open_page().ticket for _ in range(5)}
+
+    assert len(tickets) == 5
+    answer = requests.get(mounted.app.url, timeout=30)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_an_empty_file_arrives(example: Example) -> None:
+    example.upload(b"", "nothing.bin")
+
+    assert (example.uploads / "nothing.bin").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "<b>.txt",
+        "<script>alert(1)</script>.html".replace("/", "⁄"),
+        'it\'s "quoted" & 100% #1?.txt',
+        "{{7*7}} % if x: .txt",
+        "%2e%2e.txt",
+        " spaces ",
+        ".hidden",
+    ],
+)
+def test_a_name_is_only_ever_a_name(mounted: Example, filename: str) -> None:
+    mounted.upload(b"content", filename)
+
+    assert os.listdir(mounted.uploads) == [filename]
+    links = mounted.open_page().links
+    assert list(links) == [filename]
+    assert requests.get(links[filename], timeout=30).content == b"content"
+
+
+def test_an_uploaded_page_is_saved_and_not_shown(mounted: Example) -> None:
+    mounted.upload(b"<script>alert(1)</script>", "page.html")
+
+    answer = requests.get(f"{mounted.app.url}/uploads/page.html", timeout=30)
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="page.html"'
+
+
+def test_files_of_one_name_all_arrive_even_at_the_same_time(example: Example) -> None:
+    contents = [bytes([65 + number]) * 1000 for number in range(6)]
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda content: example.upload(content, "photo.jpg"), contents))
+
+    assert sorted(path.name for path in example.uploads.iterdir()) == [
+        "photo (2).jpg",
+        "photo (3).jpg",
+        "photo (4).jpg",
+        "photo (5).jpg",
+        "photo (6).jpg",
+        "photo.jpg",
+    ]
+    assert sorted(path.read_bytes() for path in example.uploads.iterdir()) == contents
+
+
+@pytest.mark.parametrize(
+    "filename",
+    ["ü" * 125 + ".jpeg", "x" * 255, "." + "x" * 254],
+    ids=["with a suffix", "without one", "only suffix"],
+)
+def test_a_second_file_of_the_longest_name_arrives(mounted: Example, filename: str) -> None:
+    assert len(filename.encode()) == 255  # ext4 and others take no more
+    mounted.upload(b"first", filename)
+
+    mounted.upload(b"second", filename)
+
+    assert (mounted.uploads / filename).read_bytes() == b"first"
+    assert sorted(path.read_bytes() for path in mounted.uploads.iterdir()) == [b"first", b"second"]
+
+
+def test_the_same_handover_again_is_done_and_changes_nothing(
+    mounted: Example, tmp_path: Path
+) -> None:
+    incoming_file = tmp_path / "complete"
+    incoming_file.write_bytes(b"content")
+    fields = {"id": "ticket", "filename": str(incoming_file), "filenameFromBrowser": "file.txt"}
+
+    answers = [mounted.call_back(**fields) for _ in range(2)]
+
+    assert [answer.text for answer in answers] == ["done", "done"]
+    assert os.listdir(mounted.uploads) == ["file.txt"]
+
+
+def test_a_move_that_was_cut_short_is_completed(mounted: Example, tmp_path: Path) -> None:
+    incoming_file = tmp_path / "complete"
+    incoming_file.write_bytes(b"content")
+    (mounted.uploads / "file.txt").write_bytes(b"somebody else's")
+    os.link(incoming_file, mounted.uploads / "file (2).txt")  # and then the app was killed
+
+    answer = mounted.call_back(filename=str(incoming_file), filenameFromBrowser="file.txt")
+
+    assert answer.text == "done"
+    assert sorted(os.listdir(mounted.uploads)) == ["file (2).txt", "file.txt"]
+    assert not incoming_file.exists()
+
+
+@pytest.mark.parametrize("secret", [None, "", "guessed", "gerät"])
+def test_nobody_without_the_secret_gets_a_file_moved(
+    mounted: Example, tmp_path: Path, secret: str | None
+) -> None:
+    private = tmp_path / "private.txt"
+    private.write_text("private")
+    form = {
+        "id": mounted.open_page().ticket,  # which every visitor knows
+        "cancelled": "no",
+        "filename": str(private),
+        "filenameFromBrowser": "mine.txt",
+    }
+    if secret is not None:
+        form["signalFinishSecret"] = secret
+
+    answer = requests.post(mounted.app.url + "/api/backend/upload_finished", data=form, timeout=30)
+
+    assert answer.status_code == 404
+    assert private.read_text() == "private"
+    assert os.listdir(mounted.uploads) == []
+
+
+@pytest.mark.parametrize("path", ["..%2Fsecret", "%2e%2e/secret", "..%5Csecret", ".."])
+def test_no_address_leads_out_of_the_uploads_folder(mounted: Example, path: str) -> None:
+    # http.client sends the path as it stands; requests would tidy it first.
+    connection = http.client.HTTPConnection("127.0.0.1", mounted.app.port, timeout=30)
+    connection.request("GET", f"/uploads/{path}")
+    answer = connection.getresponse()
+
+    assert answer.status in (403, 404)
+    assert (mounted.folder / "secret").read_bytes() not in answer.read()
+    connection.close()
+
+
+def test_the_secret_is_for_its_owner_alone(mounted: Example) -> None:
+    assert (mounted.folder / "secret").stat().st_mode & 0o777 == 0o600
+    assert len((mounted.folder / "secret").read_text()) >= 32
+
+
+def test_a_cancelled_upload_is_logged_with_its_reason(example: Example) -> None:
+    page = example.open_page()
+    url = urljoin(page.script_url, f"uploads/{page.ticket}")
+
+    requests.delete(url, params={"reason": "changed\nmy mind"}, timeout=30).raise_for_status()
+
+    line = rf"Upload {page.ticket[:8]} was cancelled: 'changed\\nmy mind'"
+    wait_until(lambda: line in example.app.log, "the line in the log")
+    assert os.listdir(example.uploads) == []
+
+
+def test_a_ticket_survives_a_crash_of_the_app(mounted: Example) -> None:
+    page = mounted.open_page()
+    url = urljoin(page.script_url, f"uploads/{page.ticket}")
+    facts = {"filename": "file.txt", "length": 6}
+    requests.post(url, json=facts, timeout=30).raise_for_status()
+    first = {"Content-Range": "bytes 0-2/6"}
+    requests.put(url, b"abc", headers=first, timeout=30).raise_for_status()
+
+    mounted.app.kill()
+    mounted.app.start()
+
+    second = {"Content-Range": "bytes 3-5/6"}
+    requests.put(url, b"def", headers=second, timeout=30).raise_for_status()
+    wait_until(lambda: state(url) == "FINISHED", "the handover")
+    assert (mounted.uploads / "file.txt").read_bytes() == b"abcdef"
+
+
+def test_a_file_waits_for_an_app_that_is_down(beside: Example) -> None:
+    page = beside.open_page()
+    url = urljoin(page.script_url, f"uploads/{page.ticket}")
+    beside.app.kill()
+    facts = {"filename": "file.txt", "length": 3}
+    requests.post(url, json=facts, timeout=30).raise_for_status()
+    whole = {"Content-Range": "bytes 0-2/3"}
+    requests.put(url, b"abc", headers=whole, timeout=30).raise_for_status()
+    # The first attempt has been made, and has failed.
+    wait_until(lambda: requests.get(url, timeout=30).json()["reason"], "an attempt")
+
+    beside.app.start()
+
+    wait_until(lambda: state(url) == "FINISHED", "the handover")
+    assert (beside.uploads / "file.txt").read_bytes() == b"abc"
+
+
+def test_a_visitor_reads_that_the_incoming_server_is_down(beside: Example) -> None:
+    beside.incoming.kill()
+
+    answer = requests.get(beside.app.url, timeout=30)
+
+    assert answer.status_code == 503
+    assert "The upload server cannot be reached." in answer.text
+
+
+def test_a_visitor_reads_what_the_incoming_server_refused(tmp_path: Path) -> None:
+    # Any web app will do that is no Incoming server.
+    with backend(tmp_path / "other") as other:
+        host = f"127.0.0.1:{other.port}"
+        with backend(tmp_path / "app", "--internal_incoming_host", host) as app:
+            answer = requests.get(app.url, timeout=30)
+
+    assert answer.status_code == 500
+    assert "The upload server gave no ticket: 404" in answer.text
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "wsgiref"])
+def test_it_says_where_to_look_and_nothing_else(tmp_path: Path, server: str) -> None:
+    with backend(tmp_path, "--server", server, "--public_app_host", "files.example") as app:
+        requests.get(app.url, timeout=30).raise_for_status()
+        app.stop()
+
+        assert app.log == "Open http://files.example/\n"
+
+
+def test_public_names_are_for_the_browser_and_internal_ones_for_the_servers(
+    tmp_path: Path,
+) -> None:
+    options = ["--public_incoming_host", "uploads.example:8443"]
+    with stand_alone(tmp_path) as incoming:
+        options += ["--internal_incoming_host", f"127.0.0.1:{incoming.port}"]
+        with backend(tmp_path, *options) as app:
+            html = requests.get(app.url, timeout=30).text
+
+    assert '"//uploads.example:8443/incoming/0.1/frontend/incoming.js"' in html
+
+
+# the document
+
+
+def blocks(*languages: str) -> Sequence[str]:
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    return [code for language, code in found if language in languages]
+
+
+def normalised(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_document_shows_the_code_as_it_is() -> None:
+    files = [EXAMPLE / "backend.py", EXAMPLE / "frontend_tmpl.html"]
+    code = [normalised(path.read_text()) for path in files]
+    shown = blocks("python", "html", "js")
+
+    assert len(shown) > 10
+    for block in shown:
+        assert any(normalised(block) in text for text in code), block
+
+
+def test_the_commands_of_the_document_are_understood() -> None:
+    commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    starts = [words for words in commands if words[1].endswith("backend.py")]
+
+    assert len(starts) == 3
+    for _, script, *options in starts:
+        # --help is looked at last: with a word that is not understood it ends with an error.
+        command = [sys.executable, "-c", CHECK_OPTIONS, str(ROOT / script), *options]
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path}, timeout=60)
+
+
+CHECK_OPTIONS = """
+import runpy, sys
+script, *options = sys.argv[1:]
+runpy.run_path(script)["main"].make_context("backend.py", options)
+"""

@@ -1,0 +1,692 @@
+"""The handover: what the web app is told, what its answers do, and what no answer does."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import requests
+from webtest import TestApp
+
+from incoming_wsgi import Incoming, UploadState, WrongState
+from incoming_wsgi.states import Event
+
+from .waiting import wait_until
+from .webapp import reply, web_app
+
+CONTENT = b"all the bytes of the file"
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Incoming on the same folder, as often as wanted: restarts."""
+    made = []
+
+    def make(**settings) -> Incoming:
+        settings = {"handover_retry_s": 0.05, "handover_timeout_s": 5, **settings}
+        made.append(Incoming(tmp_path / "incoming", **settings))
+        made[-1].start_background()
+        return made[-1]
+
+    yield make
+    for incoming in made:
+        incoming.close()
+
+
+def upload(incoming, upload_id, content=CONTENT, filename="Grüße.txt"):
+    app = TestApp(incoming)
+    url = f"/frontend/uploads/{upload_id}"
+    app.post_json(url, {"filename": filename, "length": len(content)})
+    if content:
+        headers = {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}
+        app.put(url, content, headers=headers)
+    return url
+
+
+def wait_for_state(incoming, upload_id, *states: str):
+    def reached():
+        found = incoming.status(upload_id)
+        return found if found.state.value in states else None
+
+    return wait_until(reached, f"{' or '.join(states)}")
+
+
+def file_of(tmp_path, upload_id):
+    return tmp_path / "incoming" / "files" / upload_id
+
+
+# what the app is told
+
+
+def test_the_handover_has_everything_the_original_sends_and_more(make, tmp_path):
+    incoming = make()
+    with web_app() as app:
+        upload_id = incoming.new_upload(
+            signal_finish_url=app.url + "?shop=7&x=%20y", secret="a&b=c ß"
+        )
+        upload(incoming, upload_id)
+        (handover,) = app.wait_for(1)
+    delivery_id = handover.form.pop("deliveryId")
+    assert len(delivery_id) == 36
+    assert handover.path == "/api/backend/upload_finished?shop=7&x=%20y"
+    assert handover.form == {
+        "id": upload_id,
+        "filename": str(file_of(tmp_path, upload_id)),
+        "filenameFromBrowser": "Grüße.txt",
+        "backendSecret": "a&b=c ß",
+        "signalFinishSecret": "a&b=c ß",
+        "cancelled": "no",
+        "cancelReason": "",
+        "attempt": "1",
+        "length": str(len(CONTENT)),
+    }
+    assert handover.content == CONTENT
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b\\c", "..", "x\r\ny"])
+def test_the_browsers_name_can_be_joined_to_a_folder(make, name):
+    incoming = make()
+    with web_app() as app:
+        upload(incoming, incoming.new_upload(signal_finish_url=app.url), filename=name)
+        (handover,) = app.wait_for(1)
+    assert handover.form["filenameFromBrowser"] in ("passwd", "c", "upload", "xy")
+
+
+def test_an_empty_file_is_handed_over_as_an_existing_empty_file(make):
+    incoming = make()
+    with web_app() as app:
+        upload(incoming, incoming.new_upload(signal_finish_url=app.url), content=b"")
+        (handover,) = app.wait_for(1)
+    assert handover.content == b""
+    assert handover.form["length"] == "0"
+
+
+# done
+
+
+@pytest.mark.parametrize("body", [b"done", b"done\n", b"done. thank you", b"done" * 1_000_000])
+def test_done_finishes_and_the_file_is_removed(make, tmp_path, body):
+    incoming = make()
+    with web_app(reply(200, body)) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        finished = wait_for_state(incoming, upload_id, "FINISHED")
+        assert finished.reason is None
+        wait_until(lambda: not file_of(tmp_path, upload_id).exists(), "removal")
+        assert len(app.handovers) == 1
+
+
+def test_the_file_stays_if_that_was_agreed(make, tmp_path):
+    incoming = make()
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url, remove_file_when_finished=False)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+    assert file_of(tmp_path, upload_id).read_bytes() == CONTENT
+
+
+def chunked(handover, handler):
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    for piece in (b"d", b"on", b"e\n"):
+        handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        handler.wfile.flush()
+    handler.wfile.write(b"0\r\n\r\n")
+
+
+def without_a_length(handover, handler):
+    handler.protocol_version = "HTTP/1.0"
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b"done")
+
+
+@pytest.mark.parametrize("answer", [chunked, without_a_length])
+def test_answers_without_a_length_are_understood(make, answer):
+    incoming = make()
+    with web_app(answer) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+        assert len(app.handovers) == 1
+
+
+# no good answer
+
+
+def hang_up(handover, handler):
+    handler.connection.close()
+
+
+def garbage(handover, handler):
+    handler.wfile.write(b"\0\1\2 this is not HTTP\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (reply(500, b"done"), "the web app answered 500"),
+        (reply(404, b"no"), "the web app answered 404"),
+        (reply(204, b""), "the web app answered 204"),
+        (reply(302, b"done", Location="http://127.0.0.1:1/"), "the web app answered 302"),
+        (reply(307, b"done", Location="http://127.0.0.1:1/"), "the web app answered 307"),
+        (reply(200, b""), "neither done nor wait"),
+        (reply(200, b"d"), "neither done nor wait"),
+        (reply(200, b"DONE"), "neither done nor wait"),
+        (reply(200, b" done"), "neither done nor wait"),
+        (hang_up, "could not be reached"),
+        (garbage, "could not be reached"),
+    ],
+)
+def test_after_an_answer_that_is_not_good_the_file_is_kept_and_offered_again(make, answer, reason):
+    incoming = make(handover_retry_s=0.2)
+    with web_app(answer, reply()) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        app.wait_for(1)
+        delayed = wait_until(
+            lambda: ((u := incoming.status(upload_id)).reason and u) or None, "a reason"
+        )
+        assert reason in delayed.reason
+        assert "127.0.0.1" not in delayed.reason  # it is shown to the person at the page
+        handovers = app.wait_for(2)
+        wait_for_state(incoming, upload_id, "FINISHED")
+    assert [h.content for h in handovers] == [CONTENT, CONTENT]
+    assert [h.form["attempt"] for h in handovers] == ["1", "2"]
+    assert handovers[0].form["deliveryId"] == handovers[1].form["deliveryId"]
+
+
+def test_an_app_that_answers_500_three_times_and_then_done_gets_the_file(make):
+    incoming = make()
+    with web_app(*[reply(500)] * 3, reply()) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+        assert [h.form["attempt"] for h in app.handovers] == ["1", "2", "3", "4"]
+
+
+def test_an_app_that_never_answers_is_given_up_and_the_file_is_kept(make, tmp_path):
+    incoming = make(handover_timeout_s=0.3, handover_give_up_s=1)
+    silent = threading.Event()
+    with web_app(lambda handover, handler: silent.wait(20)) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        url = upload(incoming, upload_id)
+        failed = wait_for_state(incoming, upload_id, "FAILED")
+        assert failed.reason == "the web app did not answer within 0.3 s"
+        assert file_of(tmp_path, upload_id).read_bytes() == CONTENT
+        assert TestApp(incoming).get(url).json["reason"] == failed.reason
+        assert len(app.handovers) >= 2
+        # Somebody has mended the app: hand it over again.
+        app.replies[:] = [reply()]
+        incoming.retry_handover(upload_id)
+        silent.set()
+        wait_for_state(incoming, upload_id, "FINISHED")
+
+
+def test_an_app_that_is_down_gets_the_file_when_it_comes_up_even_after_restarts(make):
+    with web_app() as app:
+        port = app.port
+    first = make()
+    upload_id = first.new_upload(signal_finish_url=app.url)
+    upload(first, upload_id)
+    wait_until(lambda: first.status(upload_id).attempt >= 2, "two attempts")
+    first.close()
+    second = make()
+    attempts = second.status(upload_id).attempt
+    wait_until(lambda: second.status(upload_id).attempt > attempts, "an attempt after the restart")
+    with web_app(port=port) as app:
+        wait_for_state(second, upload_id, "FINISHED")
+        assert len(app.handovers) == 1
+        assert app.handovers[0].content == CONTENT
+
+
+def test_an_app_that_took_the_file_but_whose_answer_was_lost_is_not_asked_again(make, tmp_path):
+    """The original's example 1 answers a repeated handover with 404."""
+
+    def take_and_hang_up(handover, handler):
+        file_of(tmp_path, handover.form["id"]).rename(tmp_path / "taken")
+        handler.connection.close()
+
+    incoming = make()
+    with web_app(take_and_hang_up, reply(404)) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+        assert len(app.handovers) == 1
+    assert (tmp_path / "taken").read_bytes() == CONTENT
+
+
+def test_a_handover_whose_process_died_is_taken_up_by_another(make, tmp_path):
+    incoming = make(background=False)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        # As a process leaves it that is killed while the app is being asked.
+        lease = incoming._housekeeping.lease_due()
+        incoming._tickets.transition(
+            upload_id,
+            Event.HAND_OVER,
+            lambda u: {"attempt": 1},
+            lease=lease.token,
+            keep_lease=True,
+        )
+        assert incoming.do_housekeeping() == 0  # as long as the lease lasts
+        incoming._tickets.renew_lease(lease, 0.0)
+        assert incoming.do_housekeeping() == 1
+        assert app.handovers[0].form["attempt"] == "2"
+        assert incoming.status(upload_id).state is UploadState.FINISHED
+
+
+# wait
+
+
+def test_wait_is_finished_by_finish_upload(make, tmp_path):
+    incoming = make()
+    with web_app(reply(200, b"wait")) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "AWAITING_CONFIRMATION")
+        assert file_of(tmp_path, upload_id).exists()
+        incoming.finish_upload(upload_id)
+        assert incoming.status(upload_id).state is UploadState.FINISHED
+        assert not file_of(tmp_path, upload_id).exists()
+        assert len(app.handovers) == 1
+
+
+def test_wait_is_remembered_across_restarts(make):
+    first = make()
+    with web_app(reply(200, b"wait")) as app:
+        upload_id = first.new_upload(signal_finish_url=app.url)
+        upload(first, upload_id)
+        wait_for_state(first, upload_id, "AWAITING_CONFIRMATION")
+        first.close()
+        second = make()
+        second.do_housekeeping()
+        assert second.status(upload_id).state is UploadState.AWAITING_CONFIRMATION
+        second.finish_upload(upload_id)
+        assert second.status(upload_id).state is UploadState.FINISHED
+        assert len(app.handovers) == 1
+
+
+def test_finish_upload_may_come_before_the_answer_wait_was_read(make):
+    incoming = make()
+
+    def confirm_first(handover, handler):
+        incoming.finish_upload(handover.form["id"])
+        reply(200, b"wait")(handover, handler)
+
+    with web_app(confirm_first) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+        time.sleep(0.3)  # long enough for a wrong second attempt or change of state
+        assert incoming.status(upload_id).state is UploadState.FINISHED
+        assert len(app.handovers) == 1
+
+
+def test_an_app_that_does_not_confirm_in_time_fails_and_the_file_is_kept(make, tmp_path):
+    incoming = make(confirm_timeout_s=0.2)
+    with web_app(reply(200, b"wait")) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        failed = wait_for_state(incoming, upload_id, "FAILED")
+        assert failed.reason == "the web app did not confirm within 0.2 s"
+        assert file_of(tmp_path, upload_id).exists()
+        with pytest.raises(WrongState):
+            incoming.finish_upload(upload_id)
+
+
+def test_an_app_that_took_the_file_and_does_not_confirm_has_it_all_the_same(make, tmp_path):
+    def take(handover, handler):
+        file_of(tmp_path, handover.form["id"]).rename(tmp_path / "taken")
+        reply(200, b"wait")(handover, handler)
+
+    incoming = make(confirm_timeout_s=0.2)
+    with web_app(take) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+
+
+def test_of_many_confirmations_at_once_one_is_ok(make):
+    incoming = make()
+    with web_app(reply(200, b"wait")) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "AWAITING_CONFIRMATION")
+        outcomes = []
+
+        def confirm():
+            try:
+                incoming.finish_upload(upload_id)
+                outcomes.append("ok")
+            except WrongState:
+                outcomes.append("too late")
+
+        threads = [threading.Thread(target=confirm) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["ok"] + ["too late"] * 7
+
+
+# cancelled
+
+
+@pytest.mark.parametrize("sent", [b"", CONTENT[:5]])
+def test_a_cancel_by_the_page_tells_the_app_once_whatever_it_answers(make, tmp_path, sent):
+    incoming = make()
+    with web_app(reply(500, b"I do not care")) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url, secret="s")
+        page = TestApp(incoming)
+        url = f"/frontend/uploads/{upload_id}"
+        page.post_json(url, {"filename": "a.txt", "length": len(CONTENT)})
+        if sent:
+            page.put(url, sent, headers={"Content-Range": f"bytes 0-4/{len(CONTENT)}"})
+        page.delete(url + "?reason=wrong%20file")
+        wait_until(lambda: page.get(url).json["notified"], "the app being told")
+        (handover,) = app.handovers
+        form = handover.form
+        assert (form["cancelled"], form["cancelReason"]) == ("yes", "wrong file")
+        assert (form["filename"], form["filenameFromBrowser"]) == ("", "a.txt")
+        assert form["backendSecret"] == "s"
+        assert not file_of(tmp_path, upload_id).exists()
+        incoming.do_housekeeping()
+        assert len(app.handovers) == 1
+
+
+def test_a_cancel_while_the_app_is_down_reaches_it_later_and_does_not_hold_the_page(make):
+    with web_app() as app:
+        port = app.port
+    incoming = make()
+    upload_id = incoming.new_upload(signal_finish_url=app.url)
+    page = TestApp(incoming)
+    url = f"/frontend/uploads/{upload_id}"
+    page.delete(url)
+    wait_until(lambda: page.get(url).json["notified"], "the first attempt")
+    with web_app(port=port) as app:
+        (handover,) = app.wait_for(1)
+        assert handover.form["cancelled"] == "yes"
+
+
+def test_a_cancel_by_the_backend_does_not_call_it_back(make):
+    incoming = make()
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        incoming.cancel_upload(upload_id)
+        incoming.do_housekeeping()
+        assert app.handovers == []
+
+
+def test_a_handover_that_keeps_failing_can_be_cancelled(make, tmp_path):
+    incoming = make(handover_retry_s=60)
+    with web_app(reply(500)) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_until(lambda: incoming.status(upload_id).reason, "a failed attempt")
+        incoming.cancel_upload(upload_id)
+        assert incoming.status(upload_id).state is UploadState.CANCELLED
+        assert not file_of(tmp_path, upload_id).exists()
+        assert len(app.handovers) == 1
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_an_idle_upload_times_out_and_the_app_is_told(make, tmp_path, used):
+    incoming = make(idle_timeout_s=0.3)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        page = TestApp(incoming)
+        url = f"/frontend/uploads/{upload_id}"
+        if used:
+            page.put(url, b"abc", headers={"Content-Range": "bytes 0-2/10"})
+        (handover,) = app.wait_for(1)
+        assert handover.form["cancelled"] == "yes"
+        assert handover.form["cancelReason"] == "upload timed out"
+        assert handover.form["filenameFromBrowser"] == ""
+        seen = page.get(url).json
+        assert (seen["state"], seen["reason"]) == ("CANCELLED", "upload timed out")
+        wait_until(lambda: not file_of(tmp_path, upload_id).exists(), "removal")
+
+
+def test_an_upload_that_keeps_moving_never_times_out(make):
+    incoming = make(idle_timeout_s=0.5)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        page = TestApp(incoming)
+        url = f"/frontend/uploads/{upload_id}"
+        for index in range(8):
+            headers = {"Content-Range": f"bytes {index}-{index}/8"}
+            page.put(url, bytes([index]), headers=headers)
+            if index < 7:
+                time.sleep(0.2)  # the property is about time passing: 1.4 s in all
+        wait_for_state(incoming, upload_id, "FINISHED")
+        assert app.handovers[0].content == bytes(range(8))
+
+
+def test_a_trickling_chunk_keeps_its_upload_alive(make, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.receiving.RECORD_EVERY_S", 0.1)
+    incoming = make(idle_timeout_s=0.6)
+    upload_id = incoming.new_upload(signal_finish_url="http://127.0.0.1:9/")
+
+    class Trickle:
+        left = 10
+
+        def read(self, size: int) -> bytes:
+            time.sleep(0.15)
+            self.left -= 1
+            return b"x"
+
+    from webob import Request
+
+    request = Request.blank(
+        f"/frontend/uploads/{upload_id}",
+        method="PUT",
+        headers={"Content-Range": "bytes 0-9/20", "Content-Length": "10"},
+        environ={"wsgi.input": Trickle()},
+    )
+    assert request.get_response(incoming).json["received"] == [[0, 10]]
+
+
+# the callback in this process
+
+
+def test_a_function_takes_the_file(make, tmp_path):
+    seen = []
+
+    def take(upload):
+        seen.append((upload.id, upload.owner, upload.length, upload.safe_filename))
+        upload.move_to(tmp_path / "archive.txt")
+
+    incoming = make(on_finished=take)
+    upload_id = incoming.new_upload(owner="ann")
+    upload(incoming, upload_id)
+    wait_for_state(incoming, upload_id, "FINISHED")
+    assert seen == [(upload_id, "ann", len(CONTENT), "Grüße.txt")]
+    assert (tmp_path / "archive.txt").read_bytes() == CONTENT
+
+
+def test_a_function_that_raises_is_called_again(make, tmp_path):
+    calls = []
+
+    def take(upload):
+        calls.append(upload.path.read_bytes())
+        if len(calls) < 3:
+            raise OSError("the archive is not mounted")
+        return "done"
+
+    incoming = make(on_finished=take)
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id)
+    wait_for_state(incoming, upload_id, "FINISHED")
+    assert calls == [CONTENT] * 3
+
+
+def test_a_function_may_say_wait(make):
+    incoming = make(on_finished=lambda upload: "wait")
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id)
+    wait_for_state(incoming, upload_id, "AWAITING_CONFIRMATION")
+    incoming.finish_upload(upload_id)
+    assert incoming.status(upload_id).state is UploadState.FINISHED
+
+
+def test_an_answer_that_is_neither_is_no_answer(make):
+    incoming = make(on_finished=lambda upload: "ok", handover_retry_s=60)
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id)
+    wait_until(lambda: incoming.status(upload_id).reason, "a reason")
+    assert incoming.status(upload_id).state is UploadState.COMPLETE
+
+
+def test_a_function_learns_of_cancelled_uploads(make):
+    cancelled = []
+    incoming = make(on_finished=lambda upload: None, on_cancelled=cancelled.append)
+    upload_id = incoming.new_upload()
+    url = f"/frontend/uploads/{upload_id}"
+    TestApp(incoming).delete(url + "?reason=never%20mind")
+    wait_until(lambda: cancelled, "the call")
+    assert [(u.id, u.reason) for u in cancelled] == [(upload_id, "never mind")]
+
+
+def test_without_url_and_function_there_is_no_ticket(make):
+    with pytest.raises(TypeError, match="signal_finish_url"):
+        make().new_upload()
+
+
+def test_an_upload_for_a_function_waits_for_a_process_that_has_it(make):
+    taken = []
+    first = make(on_finished=lambda upload: taken.append(upload.id), background=False)
+    upload_id = first.new_upload()
+    upload(first, upload_id)
+    first.close()
+    assert make(background=False).do_housekeeping() == 0  # as `incoming housekeeping` runs it
+    assert make(on_finished=lambda u: taken.append(u.id), background=False).do_housekeeping() == 1
+    assert taken == [upload_id]
+
+
+def test_move_into_never_overwrites(make, tmp_path):
+    (tmp_path / "a.txt").write_text("older")
+    incoming = make(on_finished=lambda upload: upload.move_into(tmp_path) and None)
+    for content in (b"one", b"two"):
+        upload_id = incoming.new_upload()
+        upload(incoming, upload_id, content=content, filename="a.txt")
+        wait_for_state(incoming, upload_id, "FINISHED")
+    assert (tmp_path / "a.txt").read_text() == "older"
+    assert (tmp_path / "a (2).txt").read_bytes() == b"one"
+    assert (tmp_path / "a (3).txt").read_bytes() == b"two"
+
+
+# many at once, and for how long
+
+
+def test_uploads_whose_app_takes_its_time_do_not_hold_up_the_others(make):
+    incoming = make()
+    release = threading.Event()
+
+    def slow(handover, handler):
+        release.wait(20)
+        reply()(handover, handler)
+
+    with web_app(slow) as slow_app, web_app() as quick_app:
+        for _ in range(10):
+            upload(incoming, incoming.new_upload(signal_finish_url=slow_app.url))
+        slow_app.wait_for(10)
+        upload_id = incoming.new_upload(signal_finish_url=quick_app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+        release.set()
+
+
+def test_records_are_forgotten_when_their_time_is_over(make, tmp_path):
+    incoming = make(keep_finished_s=0.3, keep_failed_s=0.3, confirm_timeout_s=0.1)
+    with web_app() as done, web_app(reply(200, b"wait")) as never_confirms:
+        finished = incoming.new_upload(signal_finish_url=done.url)
+        failed = incoming.new_upload(signal_finish_url=never_confirms.url)
+        for upload_id in (finished, failed):
+            upload(incoming, upload_id)
+        cancelled = incoming.new_upload(signal_finish_url=done.url)
+        incoming.cancel_upload(cancelled)
+        wait_until(lambda: incoming._tickets.count_by_state() == {}, "forgetting")
+    assert list((tmp_path / "incoming" / "files").iterdir()) == []
+    TestApp(incoming).get(f"/frontend/uploads/{finished}", status=404)
+
+
+def test_an_upload_that_lost_its_process_before_sealing_is_completed(make, tmp_path):
+    """The last range is recorded, then the process dies."""
+    incoming = make(background=False)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        file_of(tmp_path, upload_id).write_bytes(CONTENT)
+        claim = incoming._tickets.claim_range(
+            upload_id, 0, len(CONTENT), lambda _: {"length": len(CONTENT), "filename": "a"}
+        )
+        incoming._tickets.record_ranges(
+            claim, [(0, len(CONTENT))], lambda _: {"due_at": 0.0}, release=True
+        )
+        incoming.do_housekeeping()
+        assert app.handovers[0].content == CONTENT
+        assert incoming.status(upload_id).state is UploadState.FINISHED
+
+
+def test_a_file_that_vanished_before_anybody_was_asked_is_not_called_finished(make, tmp_path):
+    incoming = make(background=False)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        file_of(tmp_path, upload_id).unlink()
+        incoming.do_housekeeping()
+        assert incoming.status(upload_id).state is UploadState.FAILED
+        assert app.handovers == []
+
+
+# one thread for all
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_single_threaded_server_that_hosts_app_and_incoming_does_not_block_itself(
+    tmp_path, wrapped
+):
+    from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+    taken: list[str] = []
+
+    def app(environ, start_response):
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        taken.append(environ["wsgi.input"].read(length).decode())
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"done"]
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    incoming = Incoming(tmp_path / "incoming", handover_timeout_s=20)
+    application = incoming.wrap(app)
+    server = make_server("127.0.0.1", 0, application, handler_class=Quiet)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        base = f"http://127.0.0.1:{server.server_port}"
+        upload_id = incoming.new_upload(signal_finish_url=base + "/finished")
+        url = f"{base}/incoming/frontend/uploads/{upload_id}"
+        requests.post(url, json={"filename": "a", "length": 3}, timeout=10).raise_for_status()
+        headers = {"Content-Range": "bytes 0-2/3"}
+        requests.put(url, b"abc", headers=headers, timeout=10).raise_for_status()
+        wait_until(
+            lambda: requests.get(url, timeout=10).json()["state"] == "FINISHED", "FINISHED", 10
+        )
+        assert len(taken) == 1
+        # And a cancel tells the app through the same thread.
+        other = incoming.new_upload(signal_finish_url=base + "/finished")
+        url = f"{base}/incoming/frontend/uploads/{other}"
+        requests.delete(url, timeout=10).raise_for_status()
+        wait_until(lambda: requests.get(url, timeout=10).json()["notified"], "being told", 10)
+        assert "cancelled=yes" in taken[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        incoming.close()

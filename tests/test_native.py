@@ -1,0 +1,632 @@
+"""The native dialect on the wire: what a client sends and what it gets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+
+import pytest
+from webtest import TestApp
+
+from incoming_wsgi import Incoming, StorageFull
+from incoming_wsgi.storage.file import FileStorage
+
+CONTENT = bytes(range(256)) * 4  # 1024 bytes, no two blocks of 256 shifted alike
+
+
+@pytest.fixture
+def taken():
+    return []
+
+
+@pytest.fixture
+def incoming(tmp_path, taken):
+    def take(upload):
+        taken.append((upload.id, upload.path.read_bytes()))
+
+    incoming = Incoming(
+        tmp_path / "incoming",
+        on_finished=take,
+        background=False,
+        max_chunk_bytes=4096,
+        chunk_bytes=1024,
+    )
+    yield incoming
+    incoming.close()
+
+
+@pytest.fixture
+def app(incoming):
+    return TestApp(incoming)
+
+
+@pytest.fixture
+def ticket(incoming):
+    return incoming.new_upload()
+
+
+@pytest.fixture
+def url(ticket):
+    return f"/frontend/uploads/{ticket}"
+
+
+def declare(app, url, length=1024, filename="a.bin", **more):
+    return app.post_json(url, {"filename": filename, "length": length, **more})
+
+
+def put(app, url, start, stop, length=1024, content=None, status=200, **headers):
+    body = CONTENT[start:stop] if content is None else content
+    headers = {
+        "Content-Range": f"bytes {start}-{stop - 1}/{length}",
+        "Content-Type": "application/octet-stream",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    return app.put(url, body, headers=headers, status=status)
+
+
+def problem(response, code):
+    assert response.content_type == "application/problem+json"
+    assert response.json["code"] == code
+    assert response.json["status"] == response.status_code
+    assert response.json["detail"]
+    return response.json
+
+
+def sha256(content: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+# the description
+
+
+def test_a_new_ticket_describes_itself(app, url, ticket):
+    response = app.get(url)
+    assert response.headers["Cache-Control"] == "no-store"
+    seen = response.json
+    assert seen.pop("expires_at").endswith("Z")
+    assert seen == {
+        "id": ticket,
+        "state": "CREATED",
+        "filename": None,
+        "length": None,
+        "received": [],
+        "bytes_received": 0,
+        "chunk_bytes": 1024,
+        "max_chunk_bytes": 4096,
+        "send_ahead": 4,
+        "reason": None,
+        "notified": False,
+    }
+
+
+@pytest.mark.parametrize("version", ["", "/0.1"])
+def test_the_version_segment_may_be_left_out(app, url, version):
+    assert app.get(version + url).json["state"] == "CREATED"
+
+
+def test_head_is_get_without_a_body(app, url):
+    assert app.head(url).body == b""
+
+
+@pytest.mark.parametrize("name", ["unknown", "..", "a/b", "%2e%2e", "x" * 5000])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_an_unknown_ticket_is_404_whatever_is_asked(app, name, method):
+    response = app.request(
+        f"/frontend/uploads/{name}",
+        method=method,
+        body=b"{}",
+        headers={"Content-Range": "bytes 0-1/2"},
+        status="*",
+    )
+    problem(response, "unknown_upload")
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PATCH", "TRACE"])
+def test_other_methods_are_refused_with_those_that_work(app, url, method):
+    response = app.request(url, method=method, status=405)
+    problem(response, "method_not_allowed")
+    assert response.headers["Allow"] == "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+
+
+# declaring
+
+
+def test_declaring_says_which_file_will_come(app, url):
+    seen = declare(
+        app, url, filename="Grüße.txt", type="text/plain", last_modified=1700000000123
+    ).json
+    assert (seen["filename"], seen["length"], seen["state"]) == ("Grüße.txt", 1024, "CREATED")
+
+
+def test_until_a_byte_is_stored_another_file_may_be_declared(app, url):
+    declare(app, url, length=10, filename="wrong.txt")
+    assert declare(app, url).json["length"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [
+        ("length", {"length": 1025}),
+        ("filename", {"filename": "b.bin"}),
+        ("last_modified", {"last_modified": 6}),
+    ],
+)
+def test_later_it_must_be_the_same_file(app, url, what, changed):
+    declare(app, url, last_modified=5)
+    put(app, url, 0, 256)
+    assert declare(app, url, last_modified=5).json["received"] == [[0, 256]]
+    body = {"filename": "a.bin", "length": 1024, "last_modified": 5, **changed}
+    response = app.post_json(url, body, status=409)
+    assert problem(response, "file_changed")["what"] == what
+    assert app.get(url).json["received"] == [[0, 256]]
+
+
+def test_an_empty_file_is_complete_at_once(app, url, incoming, taken, ticket):
+    assert declare(app, url, length=0).json["state"] == "COMPLETE"
+    incoming.do_housekeeping()
+    assert taken == [(ticket, b"")]
+    assert app.get(url).json["state"] == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'{"length": "5"}',
+        b'{"length": -1}',
+        b'{"length": true}',
+        b'{"length": 1.5}',
+        b'{"filename": "x"}',
+        b'{"length": 1, "filename": 7}',
+        b'{"length": 1, "last_modified": "now"}',
+        b'{"length": 1, "last_modified": 1e999}',
+        b'{"length": NaN}',
+        b'{"length": 1, "filename": "' + b"x" * 5000 + b'"}',
+        b"[" * 60000,
+    ],
+)
+def test_a_bad_declaration_is_a_clear_error(app, url, body):
+    problem(app.post(url, body, content_type="application/json", status=400), "bad_request")
+    assert app.get(url).json["length"] is None
+
+
+def test_a_huge_declaration_is_refused(app, url):
+    problem(app.post(url, b" " * 70000, status=413), "too_large")
+
+
+def test_half_a_character_in_a_name_is_replaced(app, url):
+    app.post(url, b'{"length": 1, "filename": "a\\ud83d.txt"}', content_type="application/json")
+    assert app.get(url).json["filename"] == "a?.txt"
+
+
+def test_a_file_larger_than_the_ticket_allows_is_refused_with_the_limit(app, incoming):
+    url = f"/frontend/uploads/{incoming.new_upload(max_length_bytes=100)}"
+    response = app.post_json(url, {"filename": "a", "length": 101}, status=413)
+    assert problem(response, "file_too_large")["max_length_bytes"] == 100
+    assert declare(app, url, length=100).json["length"] == 100
+
+
+@pytest.mark.parametrize("length", [2**63, 10**30])
+def test_a_length_beyond_all_disks_is_refused(app, url, length):
+    response = app.post_json(url, {"filename": "a", "length": length}, status=413)
+    problem(response, "file_too_large")
+
+
+# storing
+
+
+def test_ranges_in_any_order_make_the_file(app, url, incoming, taken, ticket):
+    declare(app, url)
+    assert put(app, url, 512, 768).json["received"] == [[512, 768]]
+    assert put(app, url, 0, 256).json["received"] == [[0, 256], [512, 768]]
+    assert put(app, url, 256, 512).json["received"] == [[0, 768]]
+    last = put(app, url, 768, 1024).json
+    assert (last["state"], last["received"], last["bytes_received"]) == (
+        "COMPLETE",
+        [[0, 1024]],
+        1024,
+    )
+    incoming.do_housekeeping()
+    assert taken == [(ticket, CONTENT)]
+
+
+def test_a_put_alone_is_enough(app, url, incoming, taken, ticket):
+    assert put(app, url, 0, 1024).json["state"] == "COMPLETE"
+    incoming.do_housekeeping()
+    assert taken == [(ticket, CONTENT)]
+
+
+def test_what_is_stored_never_changes(app, url, incoming, taken, ticket):
+    declare(app, url)
+    put(app, url, 0, 512)
+    # Other bytes for a range that is stored in part: only what was missing is taken.
+    put(app, url, 256, 768, content=b"\xee" * 256 + CONTENT[512:768])
+    put(app, url, 0, 256, content=b"\xee" * 256)
+    put(app, url, 768, 1024)
+    put(app, url, 0, 1024, content=b"\xee" * 1024)  # after the last byte, too
+    incoming.do_housekeeping()
+    assert taken == [(ticket, CONTENT)]
+
+
+def test_repeats_are_harmless_in_every_state(app, url, incoming, taken):
+    declare(app, url)
+    first = put(app, url, 0, 1024).json
+    assert put(app, url, 0, 1024).json == first
+    assert declare(app, url).json == first
+    incoming.do_housekeeping()
+    assert put(app, url, 512, 1024).json["state"] == "FINISHED"
+    assert declare(app, url).json["state"] == "FINISHED"
+    incoming.do_housekeeping()
+    assert len(taken) == 1
+
+
+def test_another_length_in_a_content_range_is_another_file(app, url):
+    declare(app, url)
+    problem(put(app, url, 0, 256, length=2000, status=409), "file_changed")
+
+
+def test_a_range_beyond_the_length_is_416(app, url):
+    declare(app, url)
+    response = put(app, url, 1000, 1030, content=b"x" * 30, status=416)
+    assert problem(response, "range_not_satisfiable")["length"] == 1024
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "bytes 0-3",
+        "bytes 0-3/*",
+        "bytes */1024",
+        "bytes=0-3/1024",
+        "bytes 3-0/1024",
+        "bytes -1-3/1024",
+        "bytes 0-3/1024, bytes 4-7/1024",
+        "bytes 0-x/1024",
+        "items 0-3/1024",
+        "bytes 0-99999999999999999999999/1024",
+        "bytes ٠-٣/1024".encode().decode("latin-1"),
+    ],
+)
+def test_a_content_range_that_cannot_be_read_is_a_clear_error(app, url, value):
+    headers = {} if value is None else {"Content-Range": value}
+    problem(app.put(url, b"abcd", headers=headers, status=400), "bad_request")
+
+
+def test_content_range_and_content_length_must_agree(app, url):
+    declare(app, url)
+    for content in (b"x" * 255, b"x" * 257):
+        problem(put(app, url, 0, 256, content=content, status=400), "bad_request")
+    assert app.get(url).json["received"] == []
+
+
+def test_a_chunk_above_the_maximum_is_refused_with_the_limit(app, url):
+    declare(app, url, length=10000)
+    response = put(app, url, 0, 5000, length=10000, content=b"x" * 5000, status=413)
+    assert problem(response, "chunk_too_large")["max_chunk_bytes"] == 4096
+
+
+# digests
+
+
+def test_a_right_digest_is_kept_with_its_chunk(app, url):
+    declare(app, url)
+    put(app, url, 0, 256, Content_Digest=sha256(CONTENT[:256]))
+    put(app, url, 256, 512)
+    assert app.get(url).json["digests"] == [
+        {"start": 0, "stop": 256, "sha256": hashlib.sha256(CONTENT[:256]).hexdigest()}
+    ]
+
+
+def test_a_wrong_digest_records_nothing(app, url):
+    declare(app, url)
+    response = put(app, url, 0, 256, Content_Digest=sha256(b"something else"), status=422)
+    seen = problem(response, "digest_mismatch")
+    assert seen["expected"] == hashlib.sha256(b"something else").hexdigest()
+    assert seen["computed"] == hashlib.sha256(CONTENT[:256]).hexdigest()
+    assert app.get(url).json["received"] == []
+    assert put(app, url, 0, 256).json["received"] == [[0, 256]]
+
+
+def test_a_repeat_with_a_wrong_digest_does_not_spoil_good_bytes(app, url, incoming, taken, ticket):
+    declare(app, url)
+    put(app, url, 0, 512)
+    response = put(
+        app, url, 0, 512, content=b"\xee" * 512, Content_Digest=sha256(CONTENT[:512]), status=422
+    )
+    problem(response, "digest_mismatch")
+    put(app, url, 512, 1024)
+    incoming.do_housekeeping()
+    assert taken == [(ticket, CONTENT)]
+
+
+def test_sha512_is_checked_too(app, url):
+    declare(app, url)
+    digest = base64.b64encode(hashlib.sha512(CONTENT[:256]).digest()).decode()
+    put(app, url, 0, 256, Content_Digest=f"sha-512=:{digest}:")
+    bad = base64.b64encode(hashlib.sha512(b"").digest()).decode()
+    problem(
+        put(app, url, 256, 512, Content_Digest=f"sha-512=:{bad}:", status=422), "digest_mismatch"
+    )
+
+
+def test_algorithms_for_others_are_ignored(app, url):
+    declare(app, url)
+    assert put(app, url, 0, 256, Content_Digest="md5=:AAAA:, sha=:BBBB:").json["received"]
+
+
+@pytest.mark.parametrize("value", ["sha-256=abc", "sha-256", "sha-256=:a:", ","])
+def test_a_digest_that_cannot_be_read_is_a_clear_error(app, url, value):
+    declare(app, url)
+    problem(put(app, url, 0, 256, Content_Digest=value, status=400), "bad_request")
+
+
+# cancelling
+
+
+def test_cancelling_deletes_the_bytes_and_keeps_the_reason(app, url, incoming, ticket):
+    declare(app, url)
+    put(app, url, 0, 512)
+    seen = app.delete(url + "?reason=Changed%20my%20mind%20%E2%98%BA").json
+    assert (seen["state"], seen["reason"]) == ("CANCELLED", "Changed my mind ☺")
+    assert not FileStorage(incoming._tickets.path.parent).exists(ticket)
+    again = app.delete(url + "?reason=again").json
+    assert again["reason"] == "Changed my mind ☺"
+
+
+def test_a_write_to_a_cancelled_upload_is_410_and_asking_is_not(app, url):
+    declare(app, url)
+    put(app, url, 0, 512)
+    app.delete(url + "?reason=enough")
+    assert problem(put(app, url, 512, 1024, status=410), "upload_gone")["reason"] == "enough"
+    body = {"filename": "a.bin", "length": 1024}
+    assert problem(app.post_json(url, body, status=410), "upload_gone")["reason"] == "enough"
+    assert app.get(url).json["state"] == "CANCELLED"
+
+
+def test_what_is_finished_cannot_be_cancelled(app, url, incoming, taken):
+    put(app, url, 0, 1024)
+    incoming.do_housekeeping()
+    problem(app.delete(url, status=409), "wrong_state")
+    assert app.get(url).json["state"] == "FINISHED"
+
+
+def test_bytes_that_are_no_text_are_no_reason(app, url):
+    problem(app.delete(url + "?reason=%FF", status=400), "bad_request")
+
+
+# bodies
+
+
+class Input:
+    """A wsgi.input that ends early, or breaks, after `content`."""
+
+    def __init__(self, content: bytes, error: Exception | None = None) -> None:
+        self.content = content
+        self.error = error
+
+    def read(self, size: int) -> bytes:
+        if not self.content and self.error:
+            raise self.error
+        block, self.content = self.content[:size], self.content[size:]
+        return block
+
+
+def raw(incoming, url, method="PUT", **environ):
+    """One request without a client library between."""
+    from webob import Request
+
+    request = Request.blank(url, method=method, environ=environ)
+    return request.get_response(incoming)
+
+
+@pytest.mark.parametrize("error", [None, OSError("gone"), ConnectionResetError(), ValueError("x")])
+@pytest.mark.parametrize("digest", [None, sha256(CONTENT[:512])])
+def test_what_arrived_is_kept_however_the_body_ends(app, incoming, url, error, digest):
+    declare(app, url)
+    environ = {
+        "wsgi.input": Input(CONTENT[:300], error),
+        "CONTENT_LENGTH": "512",
+        "HTTP_CONTENT_RANGE": "bytes 0-511/1024",
+    }
+    if digest:
+        environ["HTTP_CONTENT_DIGEST"] = digest
+    response = raw(incoming, url, **environ)
+    seen = json.loads(response.body)
+    assert (response.status_code, seen["code"]) == (400, "incomplete_body")
+    assert (seen["announced"], seen["arrived"]) == (512, 300)
+    assert app.get(url).json["received"] == [[0, 300]]
+
+
+def test_a_worker_that_is_stopped_in_the_middle_keeps_what_arrived(app, incoming, url):
+    declare(app, url)
+
+    class Stopped(Input):
+        def read(self, size: int) -> bytes:
+            if not self.content:
+                raise SystemExit(1)  # what gunicorn does to a worker that takes too long
+            return super().read(size)
+
+    environ = {
+        "wsgi.input": Stopped(CONTENT[:300]),
+        "CONTENT_LENGTH": "512",
+        "HTTP_CONTENT_RANGE": "bytes 0-511/1024",
+    }
+    with pytest.raises(SystemExit):
+        raw(incoming, url, **environ)
+    assert app.get(url).json["received"] == [[0, 300]]
+
+
+@pytest.mark.parametrize("value", ["-5", "1e3", "12,12", " 7", "+5", "0x10", "٣"])
+def test_a_content_length_that_is_no_number_is_refused(incoming, url, value):
+    response = raw(incoming, url, CONTENT_LENGTH=value)
+    assert (response.status_code, json.loads(response.body)["code"]) == (400, "bad_request")
+
+
+def test_a_chunk_without_a_length_is_411(incoming, url):
+    response = raw(
+        incoming,
+        url,
+        HTTP_TRANSFER_ENCODING="chunked",
+        HTTP_CONTENT_RANGE="bytes 0-3/4",
+        **{"wsgi.input": Input(b"4\r\nabcd\r\n0\r\n\r\n")},
+    )
+    assert (response.status_code, json.loads(response.body)["code"]) == (411, "length_required")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "range_"),
+    [
+        ("PUT", "/frontend/uploads/unknown", "bytes 0-2047/2048"),
+        ("PUT", None, "nonsense"),
+        ("PUT", "/nowhere", ""),
+        ("POST", "/frontend/incoming.js", ""),
+        ("PATCH", None, ""),
+    ],
+)
+def test_the_body_of_a_refused_request_is_drained(incoming, url, method, path, range_):
+    source = Input(b"x" * 2048)
+    response = raw(
+        incoming,
+        path or url,
+        method=method,
+        CONTENT_LENGTH="2048",
+        HTTP_CONTENT_RANGE=range_,
+        **{"wsgi.input": source},
+    )
+    assert response.status_code >= 400
+    assert source.content == b""
+
+
+def test_no_more_than_one_maximum_chunk_is_drained(incoming, url):
+    source = Input(b"x" * 20000)
+    response = raw(
+        incoming,
+        url,
+        CONTENT_LENGTH="20000",
+        HTTP_CONTENT_RANGE="bytes 0-19999/20000",
+        **{"wsgi.input": source},
+    )
+    assert response.status_code == 413
+    assert len(source.content) == 20000 - 4096
+
+
+def test_a_full_disk_is_507_with_what_was_stored_acknowledged(app, incoming, url, monkeypatch):
+    declare(app, url)
+    put(app, url, 0, 256)
+    from incoming_wsgi.storage import file
+
+    def full(*_):
+        raise StorageFull("No space left on device")
+
+    monkeypatch.setattr(file._FileWriter, "write", full)
+    response = put(app, url, 256, 512, status=507)
+    problem(response, "storage_full")
+    assert int(response.headers["Retry-After"]) > 0
+    monkeypatch.undo()
+    assert app.get(url).json["received"] == [[0, 256]]
+    assert put(app, url, 256, 512).json["received"] == [[0, 512]]
+
+
+# cross-origin
+
+
+def test_pages_of_any_origin_may_upload(app, url):
+    response = app.options(
+        url,
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": "content-range,content-type,content-digest",
+        },
+    )
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    allowed = response.headers["Access-Control-Allow-Headers"].lower()
+    for header in ("content-range", "content-type", "content-digest"):
+        assert header in allowed
+    for method in ("PUT", "DELETE"):
+        assert method in response.headers["Access-Control-Allow-Methods"]
+    assert int(response.headers["Access-Control-Max-Age"]) > 0
+
+
+def test_preflights_succeed_for_unknown_uploads_too(app):
+    # Else the browser never sends the request whose 404 the page needs to see.
+    assert app.options("/frontend/uploads/unknown").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/frontend/uploads/unknown", "/frontend/incoming.js"])
+def test_every_answer_of_the_frontend_can_be_read_across_origins(app, path):
+    response = app.get(path, headers={"Origin": "https://app.example"}, status="*")
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert response.headers["Access-Control-Expose-Headers"] == "Retry-After"
+
+
+def test_a_list_of_origins_narrows_it(tmp_path):
+    incoming = Incoming(
+        tmp_path / "other",
+        on_finished=lambda upload: None,
+        background=False,
+        allow_origins=("https://app.example",),
+    )
+    app = TestApp(incoming)
+    url = f"/frontend/uploads/{incoming.new_upload()}"
+    good = app.get(url, headers={"Origin": "https://app.example"})
+    assert good.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    bad = app.get(url, headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in bad.headers
+    assert good.headers["Vary"] == bad.headers["Vary"] == "Origin"
+    incoming.close()
+
+
+# the app's own rights
+
+
+def test_authorize_is_asked_for_every_action(tmp_path):
+    asked = []
+
+    def authorize(environ, upload, action):
+        asked.append((upload.owner, action))
+        return environ.get("REMOTE_USER") == upload.owner
+
+    incoming = Incoming(
+        tmp_path / "other", on_finished=lambda upload: None, background=False, authorize=authorize
+    )
+    url = f"/frontend/uploads/{incoming.new_upload(owner='ann')}"
+    ann = TestApp(incoming, extra_environ={"REMOTE_USER": "ann"})
+    eve = TestApp(incoming, extra_environ={"REMOTE_USER": "eve"})
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
+        assert eve.request(url, method=method, status="*").status_code == 403
+    assert asked == [("ann", a) for a in ("query", "query", "declare", "store", "cancel")]
+    declare(ann, url)
+    put(ann, url, 0, 1024)
+    assert ann.get(url).json["state"] == "COMPLETE"
+    incoming.close()
+
+
+# the browser library
+
+
+def test_the_library_can_be_revalidated(app):
+    response = app.get("/0.1/frontend/incoming.js")
+    assert response.content_type == "text/javascript"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert b"Uploader" in response.body
+    again = app.get(
+        "/0.1/frontend/incoming.js", headers={"If-None-Match": response.headers["ETag"]}
+    )
+    assert (again.status_code, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "name", ["package.json", "build.mjs.bak", "src/uploader.js", "../setup.py", "__init__.py", ""]
+)
+def test_nothing_but_the_library_is_served(app, name):
+    app.get(f"/frontend/{name}", status=404)
