@@ -20,7 +20,8 @@ from typing import Any, Literal
 from .errors import BadRequest, UploadNotFound, WrongSecret, WrongState
 from .exchange import Exchange, check_url, not_incoming
 from .ranges import RangeSet
-from .sending import HandoverFailed, OnRetry, Progress, SentUpload, upload_file
+from .remote import SentUpload
+from .sending import HandoverFailed, OnRetry, Progress, upload_file
 from .states import UploadState
 from .uploads import UPLOAD_ID_PATTERN, Upload, safe_filename
 

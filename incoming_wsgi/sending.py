@@ -4,23 +4,16 @@ The native dialect, seen from the other end (`dialects/native.py`). All that thi
 the ticket: what is stored, and what to send next, the server says. So a new process goes on where
 an old one was killed, and after any trouble the next step is the same: declare the file again, for
 the answer tells what is missing.
-
-Bytes are read twice, for the digest and for the line. Between the two the file's size and time are
-looked at, so that what is sent is what the file was when the upload began, or nothing at all.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from .errors import (
     DigestMismatch,
@@ -31,16 +24,14 @@ from .errors import (
     TooLarge,
     UploadGone,
 )
-from .exchange import Exchange, Session, check_url, not_incoming
-from .ranges import RangeSet
+from .exchange import Exchange, Session, check_url
+from .remote import LocalFile, RemoteUpload, SentUpload
 from .states import UploadState, takes_bytes
-from .uploads import log_id
 
-__all__ = ["HandoverFailed", "OnRetry", "Progress", "SentUpload", "upload_file"]
+__all__ = ["HandoverFailed", "OnRetry", "Progress", "upload_file"]
 
 log = logging.getLogger("incoming_wsgi")
 
-BLOCK_BYTES = 64 * 1024  # one must get through within the time-out of the line, however slow
 MIN_CHUNK_BYTES = 64 * 1024
 QUICK_S = 1.0  # a chunk that took less may grow
 FIRST_PAUSE_S = 0.25
@@ -69,24 +60,6 @@ class HandoverFailed(IncomingError):
             "runs the server can have it handed over again."
         )
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class SentUpload:
-    """An upload as the server describes it to its client. Lengths are bytes."""
-
-    id: str
-    state: UploadState
-    filename: str | None
-    length: int
-    received: RangeSet
-    reason: str | None
-    chunk_bytes: int = field(repr=False)
-    max_chunk_bytes: int = field(repr=False)
-
-    @property
-    def missing(self) -> tuple[tuple[int, int], ...]:
-        return self.received.missing(0, self.length)
 
 
 def upload_file(
@@ -123,8 +96,8 @@ def upload_file(
     url = check_url(upload_url)
     with open(path, "rb") as file, Exchange(timeout_s=timeout_s, session=session) as exchange:
         sender = _Sender(
-            _File(file, Path(path).name),
-            _Resource(exchange, url),
+            LocalFile(file, Path(path).name),
+            RemoteUpload(exchange, url),
             _Patience(give_up_s, on_retry),
             chunk_bytes,
         )
@@ -132,122 +105,8 @@ def upload_file(
         return sender.wait(upload) if wait else upload
 
 
-def _show_nothing(bytes_stored: int, bytes_total: int) -> None:  # noqa: ARG001
+def _show_nothing(bytes_stored: int, bytes_total: int) -> None:
     """The `Progress` of a caller who does not want to know."""
-
-
-class _File:
-    """The file as it was when it was opened; reading it later raises FileChanged if it is not."""
-
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file = file
-        self._first = os.fstat(file.fileno())
-        self.name = name
-
-    @property
-    def length(self) -> int:
-        return self._first.st_size
-
-    @property
-    def last_modified(self) -> int:
-        """Milliseconds, as browsers count: an upload begun in one can be ended here."""
-        return self._first.st_mtime_ns // 1_000_000
-
-    def check_unchanged(self) -> None:
-        now = os.fstat(self._file.fileno())
-        for what, attribute in (("length", "st_size"), ("last_modified", "st_mtime_ns")):
-            expected, provided = getattr(self._first, attribute), getattr(now, attribute)
-            if expected != provided:
-                raise FileChanged(what=what, expected=expected, provided=provided)
-
-    def part(self, start: int, stop: int) -> _Part:
-        return _Part(self, start, stop)
-
-    def blocks(self, start: int, stop: int) -> Iterator[bytes]:
-        self._file.seek(start)
-        while start < stop:
-            block = self._file.read(min(BLOCK_BYTES, stop - start))
-            if not block:
-                raise FileChanged(what="length", expected=self.length, provided=start)
-            yield block
-            start += len(block)
-
-
-class _Part:
-    """`[start, stop)` of a file as the body of a request: one block in memory at a time."""
-
-    def __init__(self, file: _File, start: int, stop: int) -> None:
-        self._file = file
-        self.start = start
-        self.stop = stop
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._file.blocks(self.start, self.stop)
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def sha256(self) -> bytes:
-        digest = hashlib.sha256()
-        for block in self:
-            digest.update(block)
-        self._file.check_unchanged()
-        return digest.digest()
-
-
-class _Resource:
-    """The requests of the native dialect."""
-
-    def __init__(self, exchange: Exchange, url: str) -> None:
-        self.exchange = exchange
-        self.log_id = log_id(url.rpartition("/")[2])
-        self._url = url
-
-    def declare(self, file: _File) -> SentUpload:
-        said = {
-            "filename": file.name,
-            "length": file.length,
-            "last_modified": file.last_modified,
-        }
-        return self._describe(self.exchange.facts("POST", self._url, json=said))
-
-    def store(self, part: _Part, length: int) -> SentUpload:
-        digest = base64.b64encode(part.sha256()).decode()
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Range": f"bytes {part.start}-{part.stop - 1}/{length}",
-            "Content-Digest": f"sha-256=:{digest}:",
-        }
-        upload = self._describe(self.exchange.facts("PUT", self._url, data=part, headers=headers))
-        if not upload.received.covers(part.start, part.stop):
-            raise not_incoming(self._url)
-        return upload
-
-    def query(self) -> SentUpload:
-        return self._describe(self.exchange.facts("GET", self._url))
-
-    def find_digests(self) -> list[tuple[int, int, str]]:
-        """Start, stop and SHA-256 (hex) of stored chunks, as far as the server knows any."""
-        facts = self.exchange.facts("GET", self._url)
-        try:
-            return [(d["start"], d["stop"], d["sha256"]) for d in facts.get("digests", ())]
-        except (KeyError, TypeError) as exc:
-            raise not_incoming(self._url) from exc
-
-    def _describe(self, facts: dict[str, Any]) -> SentUpload:
-        try:
-            return SentUpload(
-                id=facts["id"],
-                state=UploadState(facts["state"]),
-                filename=facts["filename"],
-                length=facts["length"],
-                received=RangeSet.of((start, stop) for start, stop in facts["received"]),
-                reason=facts["reason"],
-                chunk_bytes=facts["chunk_bytes"],
-                max_chunk_bytes=facts["max_chunk_bytes"],
-            )
-        except (KeyError, TypeError, ValueError) as exc:
-            raise not_incoming(self._url) from exc
 
 
 class _Patience:
@@ -315,10 +174,10 @@ class _ChunkSize:
 
 class _Sender:
     def __init__(
-        self, file: _File, resource: _Resource, patience: _Patience, chunk_bytes: int | None
+        self, file: LocalFile, remote: RemoteUpload, patience: _Patience, chunk_bytes: int | None
     ) -> None:
         self._file = file
-        self._resource = resource
+        self._remote = remote
         self._patience = patience
         self._chunk_size = _ChunkSize(chunk_bytes)
 
@@ -341,12 +200,12 @@ class _Sender:
         while upload.state is not UploadState.FINISHED:
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
-            upload = self._check_outcome(self._persist(self._resource.query))
+            upload = self._check_outcome(self._persist(self._remote.query))
             self._patience.restore()
         return upload
 
     def _begin(self) -> SentUpload:
-        upload = self._resource.declare(self._file)
+        upload = self._remote.declare(self._file)
         if upload.received.ranges and takes_bytes(upload.state):
             self._check_same_content()
         return upload
@@ -354,7 +213,7 @@ class _Sender:
     def _check_same_content(self) -> None:
         """Compare a few of the chunks that the server has: another file may have this one's name,
         length and time."""
-        known = self._resource.find_digests()
+        known = self._remote.find_digests()
         if not known:
             return
         last = len(known) - 1
@@ -371,11 +230,11 @@ class _Sender:
         stop = min(gap_stop, start + self._chunk_size.get(upload))
         began = time.monotonic()
         try:
-            upload = self._resource.store(self._file.part(start, stop), upload.length)
+            upload = self._remote.store(self._file.part(start, stop), upload.length)
         except IncomingError as trouble:
             if not self._chunk_size.failed(trouble):
                 self._bear(trouble)
-            return self._persist(lambda: self._resource.declare(self._file))
+            return self._persist(lambda: self._remote.declare(self._file))
         self._chunk_size.took(time.monotonic() - began)
         return upload
 
@@ -387,8 +246,8 @@ class _Sender:
                 self._bear(trouble)
 
     def _bear(self, trouble: IncomingError) -> None:
-        log.info("upload=%s event=delayed error=%s", self._resource.log_id, type(trouble).__name__)
-        self._patience.bear(trouble, self._resource.exchange.retry_after_s)
+        log.info("upload=%s event=delayed error=%s", self._remote.log_id, type(trouble).__name__)
+        self._patience.bear(trouble, self._remote.exchange.retry_after_s)
 
     def _check_outcome(self, upload: SentUpload) -> SentUpload:
         if upload.state is UploadState.CANCELLED:

@@ -112,11 +112,17 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(LONGEST_S)
         self._process = None
+        # A worker dies on its own, maybe later than its master; until then it holds the port, and
+        # a new start would take it for its own.
+        wait_until(lambda: not self._listens(), "the end of all workers", LONGEST_S)
 
     def _accepts(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError(f"it ended with {self._process.returncode}:\n{self.log}")
+        return self._listens()
+
+    def _listens(self) -> bool:
         try:
             socket.create_connection((HOST, self.port), timeout=1).close()
         except OSError:

@@ -12,8 +12,8 @@ from webtest import TestApp
 from incoming_wsgi import Incoming, UploadState, WrongState
 from incoming_wsgi.states import Event
 
-from .waiting import wait_until
-from .webapp import reply, web_app
+from waiting import wait_until
+from webapp import reply, web_app
 
 CONTENT = b"all the bytes of the file"
 

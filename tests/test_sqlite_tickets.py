@@ -285,3 +285,25 @@ def test_a_state_is_changed_only_from_the_state_that_was_seen(store):
     with pytest.raises(WrongState) as caught:
         store.transition(upload.id, Event.COMPLETE, changes_nothing)
     assert (caught.value.state, caught.value.event) == ("CANCELLED", "complete")
+
+
+def test_a_new_connection_does_not_drop_the_locks_of_the_others(store):
+    """POSIX locks of a process end when it closes any descriptor of the file."""
+
+    def locks() -> list[str]:
+        inode = str(store.path.stat().st_ino)
+        lines = Path("/proc/locks").read_text().splitlines()
+        return [x for x in lines if f":{inode} " in x and f" {os.getpid()} " in x]
+
+    store.create(new_upload())
+    store._connections.get().execute("BEGIN IMMEDIATE")
+    before = locks()
+    assert before, "a connection of SQLite in WAL holds a shared lock on its database"
+    thread = threading.Thread(target=store.count_by_state)
+    thread.start()
+    thread.join()
+    other = SQLiteTicketStore(store.path)
+    other.count_by_state()
+    assert locks() == before
+    other.close()
+    store._connections.get().execute("ROLLBACK")

@@ -75,15 +75,25 @@ class SQLiteTicketStore(TicketStore):
     def close(self) -> None:
         self._connections.close()
 
-    def _connect(self) -> sqlite3.Connection:
-        # Made here and not by SQLite, so that it never exists with a wider mode; the -wal and -shm
-        # files take the mode of the database.
+    def _create_file(self) -> None:
+        """Make the database here and not by SQLite, so that it never exists with a wider mode; the
+        -wal and -shm files take its mode.
+
+        A file that exists is not even opened: closing it again would drop the locks that SQLite has
+        on it for this process.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, DATABASE_MODE))
+            os.close(os.open(self.path, flags, DATABASE_MODE))
+        except FileExistsError:
+            pass
         except OSError as exc:
             raise TicketStoreError(
-                f"The ticket database {self.path} cannot be opened: {exc.strerror}"
+                f"The ticket database {self.path} cannot be made: {exc.strerror}"
             ) from exc
+
+    def _connect(self) -> sqlite3.Connection:
+        self._create_file()
         connection = sqlite3.connect(
             self.path,
             timeout=BUSY_TIMEOUT_S,

@@ -164,21 +164,38 @@ for (const [status, code] of [[409, "superseded"], [400, "incomplete_body"], [42
   });
 }
 
-test("a chunk size that is refused is halved until it passes", async () => {
-  const KIB = 1024;
-  const all = arrange({ length: 2048 * KIB, server: new FakeServer({ chunk_bytes: 1024 * KIB, max_chunk_bytes: 4096 * KIB }) });
-  const { uploader, server, surroundings } = all;
+const KIB = 1024;
+
+/** A server for chunks of real size; `sizes()` of the chunks so far are in KiB. */
+function arrange_large(length) {
+  const server = new FakeServer({ chunk_bytes: 1024 * KIB, max_chunk_bytes: 4096 * KIB });
   server.store = (start, bytes) => {
     server.bytes.set(bytes, start);
     server.flags.fill(true, start, start + bytes.length);
     if (!server.flags.includes(false)) server.state = "COMPLETE";
   };
+  const sizes = () => server.requests.filter(({ method }) => method === "PUT").map(({ start, stop }) => (stop - start) / KIB);
+  return { ...arrange({ length, server }), sizes };
+}
+
+test("a chunk size that is refused is halved until it passes", async () => {
+  const all = arrange_large(2048 * KIB);
+  const { uploader, server, surroundings, sizes } = all;
   server.intercept = (request, normal) =>
     request.method === "PUT" && request.stop - request.start > 300 * KIB ? refusal(413) : normal();
   uploader.start();
   await surroundings.advance(10);
-  const sizes = server.requests.filter(({ method }) => method === "PUT").map(({ start, stop }) => (stop - start) / KIB);
-  assert.deepEqual(sizes, [1024, 512, ...Array(8).fill(256)]);
+  assert.deepEqual(sizes(), [1024, 512, ...Array(8).fill(256)]);
+  await finish(all);
+});
+
+test("a lost chunk is followed by smaller ones, and these by chunks of the old size", async () => {
+  const all = arrange_large(6 * 1024 * KIB);
+  const { uploader, server, surroundings, sizes } = all;
+  server.intercept = on_nth("PUT", 2, line_lost);
+  uploader.start();
+  await surroundings.advance(1);
+  assert.deepEqual(sizes(), [1024, 1024, ...Array(8).fill(512), 1024]);
   await finish(all);
 });
 
@@ -238,6 +255,28 @@ test("a line lost while the app is asked is found again", async () => {
   assert.ok(events.every(({ name }) => name !== "onerror"));
 });
 
+test("a line that was long lost while the app is asked, and found, is tried again soon when lost again", async () => {
+  const { uploader, server, surroundings } = arrange({ length: 4 });
+  uploader.start();
+  await settle();
+  server.intercept = line_lost;
+  await surroundings.advance(600);
+  server.intercept = (request, normal) => normal();
+  await surroundings.advance(60);
+  assert.equal(uploader.connected, true);
+  server.intercept = line_lost;
+  while (uploader.connected) await surroundings.advance(0.1);
+  assert.equal(surroundings.waits_s.at(-1), 0.25);
+});
+
+test("an empty file whose server is down can be paused and cancelled like any other", async () => {
+  const { uploader, server } = arrange({ length: 0 });
+  server.intercept = line_lost;
+  uploader.start();
+  await settle();
+  assert.equal(flags(uploader), "can_pause can_cancel");
+});
+
 test("an answer of somebody else's is not believed", async () => {
   const all = arrange();
   const { uploader, server, surroundings } = all;
@@ -263,12 +302,13 @@ test("bytes that the server has lost are sent again", async () => {
   server.intercept = on_nth("PUT", 2, (request, normal) => {
     const answer = normal();
     server.flags.fill(false, 0, 3);
+    server.bytes.fill(0, 0, 3);
     server.state = "UPLOADING";
     return answer;
   });
   uploader.start();
   await surroundings.advance(1);
-  assert.equal(uploader.frac_complete, 1);
+  assert.equal(server.state, "COMPLETE");
   await finish(all);
 });
 
@@ -346,6 +386,16 @@ test("pause and unpause in one go go on at once", async () => {
   await finish(all);
 });
 
+test("unpausing tries at once and begins with short waits, however long the line was lost before", async () => {
+  const { uploader, server, surroundings } = arrange();
+  server.intercept = line_lost;
+  uploader.start();
+  await surroundings.advance(600);
+  uploader.pause("pause").pause("unpause");
+  await settle();
+  assert.equal(surroundings.waits_s.at(-1), 0.25);
+});
+
 test("toggle toggles; a second pause and an unpause without a pause do nothing", async () => {
   const { uploader, server, events } = arrange();
   server.intercept = on_nth("PUT", 1, never);
@@ -369,6 +419,7 @@ test("an upload can be paused while the line is lost, and then does not try agai
   uploader.start();
   await surroundings.advance(10);
   uploader.pause("pause");
+  assert.equal(surroundings.timers.size, 0, "nothing is left that could wake it");
   const requests = server.requests.length;
   await surroundings.advance(600);
   assert.equal(server.requests.length, requests);
@@ -391,19 +442,30 @@ test("a word that pause() does not know is a mistake of the page", () => {
   assert.throws(() => arrange().uploader.pause("stop"), TypeError);
 });
 
-test("an answer that comes after the pause changes nothing that the page sees as running", async () => {
-  const { uploader, server, events } = arrange();
-  const late = held();
-  server.intercept = on_nth("POST", 1, (request, normal) => late.promise.then(normal));
-  uploader.start();
-  await settle();
-  late.resolve();
-  uploader.pause("pause");
-  const callbacks = events.length;
-  await settle();
-  assert.equal(flags(uploader), "paused can_pause can_cancel");
-  assert.equal(events.length, callbacks);
-});
+for (const [state, last_callbacks] of [["UPLOADING", 3], ["FINISHED", 5]]) {
+  test(`a pause holds at whatever moment it meets the answer to the announcement (${state})`, async () => {
+    for (let moment = 0; moment < 30; moment++) {
+      const { uploader, server, events } = arrange({ length: 4 });
+      const late = held();
+      server.intercept = on_nth("POST", 1, async (request, normal) => {
+        await late.promise;
+        normal();
+        server.state = state;
+        return server.view();
+      });
+      uploader.start();
+      await settle();
+      late.resolve();
+      for (let i = 0; i < moment; i++) await null;
+      uploader.pause("pause");
+      const [callbacks, seen] = [events.length, flags(uploader)];
+      await settle();
+      assert.equal(flags(uploader), seen, `after ${moment} steps`);
+      if (uploader.paused) assert.equal(events.length, callbacks, `after ${moment} steps`);
+      else assert.ok(callbacks >= last_callbacks - 1);
+    }
+  });
+}
 
 test("a page may pause from within onprogress", async () => {
   const all = arrange();
@@ -524,6 +586,15 @@ test("a cancel whose answer is lost is repeated", async () => {
   assert.equal(flags(uploader), "cancelled");
 });
 
+test("the page's own reason stays, even if the app was faster with another", async () => {
+  const { uploader, server } = arrange();
+  Object.assign(server, { state: "CANCELLED", reason: "Cancelled by request", notified: true });
+  uploader.cancel("mine");
+  await settle();
+  assert.equal(flags(uploader), "cancelled");
+  assert.equal(uploader.cancel_msg, "mine");
+});
+
 test("a second cancel does nothing, not even to the message", async () => {
   const { uploader, server, surroundings } = arrange();
   server.notified = true;
@@ -560,6 +631,17 @@ test("a cancel that comes too late ends in finished, without an error", async ()
   assert.equal(uploader.cancel_msg, null);
   await finish(all);
   assert.ok(events.every(({ name }) => name !== "oncancelled" && name !== "onerror"));
+});
+
+test("a cancel before start of an upload that is complete already sees it through", async () => {
+  const { uploader, server, surroundings, events } = arrange({ length: 2 });
+  Object.assign(server, { state: "HANDING_OVER", announced: { length: 2 }, flags: [true, true] });
+  uploader.cancel("too late");
+  await settle();
+  assert.ok(events.every(({ can_cancel, can_pause }) => !can_cancel && !can_pause));
+  server.finish();
+  await surroundings.advance(2);
+  assert.equal(uploader.finished, true);
 });
 
 test("an upload that the server has forgotten counts as cancelled when the page cancels it", async () => {

@@ -59,6 +59,7 @@ test("a file is announced, sent chunk by chunk, and finished when the app has it
   await surroundings.advance(5);
 
   assert.equal(uploader.finished, true);
+  assert.equal(surroundings.timers.size, 0);
   assert.equal(server.log, "POST PUT PUT PUT GET GET");
   assert.deepEqual(server.requests[0].json, {
     filename: "report.pdf",

@@ -1,0 +1,60 @@
+"""gunicorn in this process, for `incoming serve`. The one room that knows gunicorn.
+
+Threads, because an upload is mostly waiting for a client; processes, because Python runs one thread
+at a time. The application is made before the workers are forked, so what is wrong with it is said
+once; it opens nothing before its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+from .app import Incoming
+from .logs import LOGGING
+from .standalone import make_application
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["serve"]
+
+# More than the pause between two chunks of a slow browser, so that each need not connect anew.
+KEEP_ALIVE_S = 65
+
+
+def serve(incoming: Incoming, *, bind: str, workers: int, threads: int) -> None:
+    """Until SIGTERM or SIGINT; requests under way may end before. Ends with SystemExit.
+
+    `bind` is host:port or unix:path.
+    """
+    options = {
+        "bind": bind,
+        "workers": workers,
+        "threads": threads,
+        "worker_class": "gthread",
+        "keepalive": KEEP_ALIVE_S,
+        "accesslog": None,  # the path of an upload contains its ticket
+        "logconfig_dict": LOGGING,
+        # A server that was restarted delivers what is due, whether anybody asks or not.
+        "post_worker_init": lambda _worker: incoming.start_background(),
+        # Newer versions open a socket for control in the home folder, one for all servers.
+        "control_socket_disable": True,
+    }
+    _Server(make_application(incoming), options).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, application: WSGIApplication, options: dict[str, Any]) -> None:
+        self._application = application
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            if name in self.cfg.settings:  # of this version
+                self.cfg.set(name, value)
+
+    def load(self) -> WSGIApplication:
+        return self._application
