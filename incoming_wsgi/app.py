@@ -257,7 +257,10 @@ class Incoming:
 
     def _route_frontend(self, request: Request, body: Body, path: str) -> Response:
         if request.method == "OPTIONS":
-            return Response(status=200, headers={"Allow": ", ".join(ALLOWED_METHODS)})
+            # 200, not 204: preflights are refused with a 204 by some old browsers.
+            allowed = Response(content_type="text/plain", charset="UTF-8")
+            allowed.headers["Allow"] = ", ".join(ALLOWED_METHODS)
+            return allowed
         kind, _, upload_id = path.partition("/")
         if kind == "uploads" and upload_id:
             if self._authorize is not None:

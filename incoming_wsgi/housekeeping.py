@@ -20,7 +20,7 @@ __all__ = ["LEASE_S", "Housekeeping"]
 log = logging.getLogger("incoming_wsgi")
 
 # How long after the death of a process its work is taken up by another. Whoever is alive renews.
-LEASE_S = 30.0
+LEASE_S = 15.0
 EXPIRED = "upload timed out"  # the original's words
 
 
