@@ -38,19 +38,7 @@ setup(
     extras_require={
         "server": SERVER,
         "examples": EXAMPLES,
-        "test": [
-            *SERVER,
-            *EXAMPLES,
-            "mypy>=1.15",
-            "playwright>=1.50",
-            "pytest>=8",
-            "pytest-timeout>=2.3",
-            "ruff>=0.9",
-            "tox>=4.20",
-            "types-WebOb",
-            "types-requests",
-            "webtest>=3.0.1",
-        ],
+        "test": [*SERVER, *EXAMPLES, "pytest>=8", "pytest-timeout>=2.3", "webtest>=3.0.1"],
     },
     entry_points={"console_scripts": ["incoming = incoming_wsgi.cli:main"]},
     classifiers=[

@@ -1,0 +1,68 @@
+"""The README's first command, as printed, in a clean clone. (The second is the one that runs this.)"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """What a stranger gets: what is committed, or what would be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    folder = tmp_path / "clone"
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target)
+    return folder
+
+
+def test_the_first_command_starts_example_1(clone):
+    section = (clone / "README.md").read_text().partition("## See it run")[2]
+    command = re.search(r"```sh\n(.+?)\n```", section, re.DOTALL)[1]
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "VIRTUAL_ENV", "TOX", "INCOMING", "PYTEST"))
+    }
+    process = subprocess.Popen(
+        ["sh", "-c", command],
+        cwd=clone,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        address = next(
+            (match[0] for line in process.stdout if (match := re.search(r"http://\S+", line))), None
+        )
+        assert address, "no address was printed"
+        with urllib.request.urlopen(address, timeout=30) as page:
+            assert 'type="file"' in page.read().decode()
+        workers = subprocess.run(
+            ["ps", "-o", "ppid=", "-g", str(process.pid)], capture_output=True, text=True
+        ).stdout.split()
+        # The shell's child is gunicorn's master; two workers have it as their parent.
+        assert max(workers.count(parent) for parent in workers) >= 2
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
