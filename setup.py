@@ -33,7 +33,10 @@ setup(
     ],
     # The browser library stands at the top level and is installed inside the package.
     package_dir={"incoming_wsgi.static": "static"},
-    package_data={"incoming_wsgi": ["py.typed"], "incoming_wsgi.static": ["*.js", "*.mjs"]},
+    package_data={
+        "incoming_wsgi": ["py.typed"],
+        "incoming_wsgi.static": ["incoming.js", "incoming.mjs"],
+    },
     install_requires=["click>=8.1", "requests>=2.28", "webob>=1.8.10"],
     extras_require={
         "server": SERVER,

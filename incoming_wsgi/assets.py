@@ -10,11 +10,7 @@ from webob import Response
 
 __all__ = ["Assets"]
 
-CONTENT_TYPES = {
-    ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".ts": "text/plain",  # type declarations: for people and editors
-}
+NAMES = ("incoming.js", "incoming.mjs")  # for a classic script tag, and for import
 # In an installed package, and in the project's own folder.
 FOLDERS = (Path(__file__).with_name("static"), Path(__file__).parent.with_name("static"))
 
@@ -22,7 +18,6 @@ FOLDERS = (Path(__file__).with_name("static"), Path(__file__).parent.with_name("
 @dataclass(frozen=True, slots=True)
 class _Asset:
     content: bytes
-    content_type: str
     etag: str
 
 
@@ -41,7 +36,7 @@ class Assets:
             return None
         response = Response(
             asset.content,
-            content_type=asset.content_type,
+            content_type="text/javascript",
             charset="UTF-8",
             conditional_response=True,
         )
@@ -52,15 +47,9 @@ class Assets:
 
 
 def _read() -> dict[str, _Asset]:
-    folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
-    if folder is None:
-        return {}
+    folder = next(folder for folder in FOLDERS if folder.is_dir())
+    contents = {name: (folder / name).read_bytes() for name in NAMES}
     return {
-        path.name: _Asset(
-            content := path.read_bytes(),
-            CONTENT_TYPES[path.suffix],
-            hashlib.sha256(content).hexdigest()[:32],
-        )
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix in CONTENT_TYPES
+        name: _Asset(content, hashlib.sha256(content).hexdigest()[:32])
+        for name, content in contents.items()
     }

@@ -11,6 +11,7 @@ credentials of the environment are not used: the app is a neighbour, not a web s
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from typing import Literal
 
 import requests
 
-from .uploads import Upload, log_id
+from .uploads import Upload, log_id, numbered
 
 __all__ = [
     "Answer",
@@ -91,33 +92,27 @@ class CompleteUpload:
 
         A rename where that is possible, else a copy that appears under its name when it is whole.
         Raises FileExistsError if there is something already, unless `overwrite`; OSError as the
-        file systems have it. Called again after a crash it does no harm.
+        file systems have it. Killed in the middle and called again on the same file system, it
+        finds out how far it was.
         """
         destination = Path(target)
-        if not overwrite:
-            # Reserves the name: of two uploads that want it at the same time one gets it.
-            os.close(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        publish = os.replace if overwrite else _rename_without_replacing
         try:
-            try:
-                os.replace(self.path, destination)
-            except OSError as exc:
-                if exc.errno != 18:  # EXDEV, another file system
-                    raise
-                self._copy_to(destination)
-        except BaseException:
-            if not overwrite and self.path.exists():
-                destination.unlink(missing_ok=True)
-            raise
+            publish(self.path, destination)
+        except OSError as exc:
+            if exc.errno != errno.EXDEV:
+                raise
+            self._copy_to(destination, publish)
         return destination
 
-    def _copy_to(self, destination: Path) -> None:
-        partial = destination.with_name(f".{self.record.id}.partial")
+    def _copy_to(self, destination: Path, publish: Callable[[Path, Path], None]) -> None:
+        partial = destination.with_name(f".{self.id}.partial")
         try:
             with self.path.open("rb") as source, partial.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
                 copy.flush()
                 os.fsync(copy.fileno())
-            os.replace(partial, destination)
+            publish(partial, destination)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -126,14 +121,22 @@ class CompleteUpload:
     def move_into(self, folder: str | os.PathLike[str]) -> Path:
         """Move the file into `folder` under its safe name, or "name (2).suffix" and so on if that
         is taken; return its path."""
-        stem, suffix = os.path.splitext(self.safe_filename)
         number = 1
         while True:
-            name = self.safe_filename if number == 1 else f"{stem} ({number}){suffix}"
             try:
-                return self.move_to(Path(folder) / name)
+                return self.move_to(Path(folder) / numbered(self.safe_filename, number))
             except FileExistsError:
                 number += 1
+
+
+def _rename_without_replacing(source: Path, destination: Path) -> None:
+    """A hard link and an unlink: a link never replaces anything, not even in a race."""
+    try:
+        os.link(source, destination)
+    except FileExistsError:
+        if not destination.samefile(source):  # else: killed between the link and the unlink
+            raise
+    source.unlink()
 
 
 OnFinished = Callable[[CompleteUpload], Literal["done", "wait"] | None]

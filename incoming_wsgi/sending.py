@@ -242,7 +242,7 @@ class _Sender:
         while True:
             try:
                 return step()
-            except IncomingError as trouble:  # noqa: PERF203
+            except IncomingError as trouble:
                 self._bear(trouble)
 
     def _bear(self, trouble: IncomingError) -> None:

@@ -6,6 +6,7 @@ the browser sent is metadata, never a path: `safe_filename` makes it fit to be j
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 import unicodedata
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from .ranges import RangeSet
 from .states import UploadState
 
-__all__ = ["ChunkDigest", "Upload", "log_id", "new_upload_id", "now", "safe_filename"]
+__all__ = ["ChunkDigest", "Upload", "log_id", "new_upload_id", "now", "numbered", "safe_filename"]
 
 FALLBACK_FILENAME = "upload"
 MAX_FILENAME_BYTES = 255  # the limit of ext4, XFS, APFS and NTFS for one name
@@ -121,6 +122,15 @@ def safe_filename(name: str | None) -> str:
     if stem and len(tail) <= 32:
         return _cut(stem, MAX_FILENAME_BYTES - len(tail)) + dot + suffix
     return _cut(kept, MAX_FILENAME_BYTES)
+
+
+def numbered(name: str, number: int) -> str:
+    """`name` for 1, else "stem (number).suffix", at most 255 bytes of UTF-8."""
+    if number == 1:
+        return name
+    stem, suffix = os.path.splitext(name)
+    tail = f" ({number}){_cut(suffix, 64)}"
+    return _cut(stem, MAX_FILENAME_BYTES - len(tail.encode())) + tail
 
 
 def _cut(text: str, max_bytes: int) -> str:

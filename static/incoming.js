@@ -313,9 +313,10 @@
      * @param {number | null} limit_bytes where the answer names it
      */
     refused(limit_bytes) {
+      const tried = this.bytes;
       this.failed();
-      this.refused_limit = limit_bytes ?? this.bytes;
-      this.bytes = Math.min(this.bytes, this.ceiling);
+      this.refused_limit = limit_bytes !== null && limit_bytes < tried ? limit_bytes : this.bytes;
+      this.bytes = this.ceiling;
     }
     get ceiling() {
       return Math.min(this.suggested, this.refused_limit);
@@ -867,7 +868,9 @@
     };
     let hostname = null;
     function set_server_hostname(host) {
-      if (!/^[^/?#@\s]+$/.test(host)) throw new TypeError(`set_server_hostname() takes host[:port], not ${host}`);
+      if (typeof host !== "string" || !/^[^/?#@\s]+$/.test(host)) {
+        throw new TypeError(`set_server_hostname() takes host[:port], not ${host}`);
+      }
       hostname = host;
     }
     function Uploader(upload_id, file) {

@@ -16,18 +16,26 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from types import TracebackType
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from gunicorn.config import Config
 from waiting import wait_until
 
-__all__ = ["Server", "free_port", "gunicorn"]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["Server", "free_port", "gunicorn", "serving"]
 
 HOST = "127.0.0.1"
-LONGEST_S = 30.0
+# gunicorn waits 30 s for a worker that was told to end while it was being born, and missed it.
+LONGEST_S = 60.0
 
 
 class Server:
@@ -147,6 +155,33 @@ def gunicorn(
     if "control_socket_disable" in Config().settings:  # gunicorn 25 and later
         command += ["--no-control-socket"]
     return Server([*command, *arguments], port=port, folder=folder, environ=environ)
+
+
+class ThreadingServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = False  # joined at the end, so that none is left behind
+
+
+class SilentHandler(WSGIRequestHandler):
+    timeout = 30
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(app: WSGIApplication) -> Iterator[str]:
+    """The URL of a server in this process for any WSGI application, with a thread for each request.
+
+    For tests that look into the application; those of processes need `gunicorn`.
+    """
+    with make_server("127.0.0.1", 0, app, ThreadingServer, SilentHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def free_port() -> int:

@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_design():
 
 def test_a_misspelt_variable_is_refused():
     with pytest.raises(
-        ValueError, match="INCOMING_CHUNKBYTES is not a setting; known are .*CHUNK_"
+        ValueError, match=r"INCOMING_CHUNKBYTES is not a setting; known are .*CHUNK_"
     ):
         Settings.from_environ({"INCOMING_CHUNKBYTES": "1"})
 

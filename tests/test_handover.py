@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 
 import pytest
 import requests
+from waiting import wait_until
+from webapp import reply, web_app
 from webtest import TestApp
 
 from incoming_wsgi import Incoming, UploadState, WrongState
 from incoming_wsgi.states import Event
-
-from waiting import wait_until
-from webapp import reply, web_app
 
 CONTENT = b"all the bytes of the file"
 
@@ -577,6 +578,53 @@ def test_move_into_never_overwrites(make, tmp_path):
     assert (tmp_path / "a.txt").read_text() == "older"
     assert (tmp_path / "a (2).txt").read_bytes() == b"one"
     assert (tmp_path / "a (3).txt").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 120 + ".tar.gz", "." + "y" * 254])
+def test_move_into_finds_a_name_of_legal_length_for_a_long_one(make, tmp_path, name):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    incoming = make(on_finished=lambda upload: upload.move_into(folder) and None)
+    for content in (b"one", b"two"):
+        upload_id = incoming.new_upload()
+        upload(incoming, upload_id, content=content, filename=name)
+        wait_for_state(incoming, upload_id, "FINISHED")
+    assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"one", b"two"]
+
+
+def test_a_move_that_was_killed_half_way_goes_on_where_it_was(make, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+
+    def link_and_die(upload):
+        os.link(upload.path, folder / "a.txt")  # as move_into has it after its first step
+        raise OSError("killed")
+
+    callbacks = [link_and_die, lambda upload: upload.move_into(folder) and None]
+    incoming = make(on_finished=lambda upload: callbacks.pop(0)(upload))
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id, filename="a.txt")
+    wait_for_state(incoming, upload_id, "FINISHED")
+    assert [path.name for path in folder.iterdir()] == ["a.txt"]
+    assert (folder / "a.txt").read_bytes() == CONTENT
+
+
+def test_a_move_to_another_file_system_is_a_copy_that_appears_whole(make, tmp_path, monkeypatch):
+    def other_file_system(source, destination, real=os.link):
+        if "storage" not in str(source) and ".partial" in str(source):
+            return real(source, destination)
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr("incoming_wsgi.handover.os.link", other_file_system)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    incoming = make(on_finished=lambda upload: upload.move_into(folder) and None)
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id, filename="a.txt")
+    wait_for_state(incoming, upload_id, "FINISHED")
+    assert [path.name for path in folder.iterdir()] == ["a.txt"]
+    assert (folder / "a.txt").read_bytes() == CONTENT
+    assert not file_of(tmp_path, upload_id).exists()
 
 
 # many at once, and for how long

@@ -1,4 +1,4 @@
-"""The house stands as drawn: imports run downwards, the state table is complete, the words agree."""
+"""The house stands as drawn: imports run downwards, the state table is complete, words agree."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from incoming_wsgi.tickets.sqlite import COLUMNS
 
 PACKAGE = Path(incoming_wsgi.__file__).parent
 
-# Floor by floor, from the ground up. A room may use the floors below, and on its own floor only what
-# stands before it; rooms in one group (an inner tuple) know nothing of each other.
+# Floor by floor, from the ground up. A room may use the floors below, and on its own floor only
+# what stands before it; rooms in one group (an inner tuple) know nothing of each other.
 FLOORS = (
     (("errors", "ranges"),),  # values
     ("states", ("uploads", "config")),  # vocabulary

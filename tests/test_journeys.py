@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from processes import resident_bytes, workers
 from servers import Server, gunicorn
 from waiting import wait_until
 from webapp import web_app
@@ -71,18 +72,6 @@ def state(url: str) -> dict:
 
 def wait_for_state(url: str, wanted: str) -> dict:
     return wait_until(lambda: (s := state(url))["state"] == wanted and s, wanted)
-
-
-def workers(server: Server) -> list[int]:
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
-    # A zombie has an empty command line.
-    return [p for p in map(int, children.split()) if Path(f"/proc/{p}/cmdline").read_bytes()]
-
-
-def resident_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
 
 
 def file_of(tmp_path: Path, url: str) -> Path:
@@ -148,7 +137,7 @@ def test_memory_does_not_depend_on_the_size_of_the_file(server, tmp_path):
     warm = new_upload(server, "http://127.0.0.1:9/")
     with ThreadPoolExecutor(4) as pool:  # every worker has served, on several threads
         list(pool.map(lambda i: put(warm, block, i * MIB, (i + 1) * MIB), range(16)))
-    before = {pid: resident_bytes(pid) for pid in workers(server)}
+    before = {pid: resident_bytes(pid, peak=True) for pid in workers(server.pid)}
     url = new_upload(server, "http://127.0.0.1:9/")
     length = 16 * len(block)
 
@@ -159,7 +148,7 @@ def test_memory_does_not_depend_on_the_size_of_the_file(server, tmp_path):
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(send, range(16))) == [200] * 16
-    grown = {pid: resident_bytes(pid) - before[pid] for pid in before}
+    grown = {pid: resident_bytes(pid, peak=True) - before[pid] for pid in before}
     assert all(growth < 30 * MIB for growth in grown.values()), grown
 
 
@@ -178,11 +167,11 @@ def test_what_was_acknowledged_survives_sigkill(server, tmp_path, victim):
             server.kill()
             server.start()
         else:
-            before = workers(server)
+            before = workers(server.pid)
             for pid in before:
                 os.kill(pid, signal.SIGKILL)
             wait_until(
-                lambda: len(now := workers(server)) == 2 and not set(now) & set(before),
+                lambda: len(now := workers(server.pid)) == 2 and not set(now) & set(before),
                 "new workers",
             )
         stalled.close()

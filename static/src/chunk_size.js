@@ -52,9 +52,10 @@ export class ChunkSize {
    * @param {number | null} limit_bytes where the answer names it
    */
   refused(limit_bytes) {
+    const tried = this.bytes;
     this.failed();
-    this.refused_limit = limit_bytes ?? this.bytes;
-    this.bytes = Math.min(this.bytes, this.ceiling);
+    this.refused_limit = limit_bytes !== null && limit_bytes < tried ? limit_bytes : this.bytes;
+    this.bytes = this.ceiling;
   }
 
   get ceiling() {

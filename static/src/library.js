@@ -28,7 +28,9 @@ export function create_library(script_url) {
    * @param {string} host host[:port]
    */
   function set_server_hostname(host) {
-    if (!/^[^/?#@\s]+$/.test(host)) throw new TypeError(`set_server_hostname() takes host[:port], not ${host}`);
+    if (typeof host !== "string" || !/^[^/?#@\s]+$/.test(host)) {
+      throw new TypeError(`set_server_hostname() takes host[:port], not ${host}`);
+    }
     hostname = host;
   }
 

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from example_simple import Example, backend, stand_alone, start
+from playwright import sync_api as playwright
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-OPTIONS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 MIB = 1 << 20
 PATIENCE_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("no chromium in PATH, and CHROMIUM does not name one")
-    with playwright.sync_playwright() as engines:
-        browser = engines.chromium.launch(executable_path=path, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["gunicorn", "wsgiref", "beside"])
@@ -41,17 +25,6 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Example]
 def mounted(tmp_path: Path) -> Iterator[Example]:
     with ExitStack() as stack:
         yield start("gunicorn", tmp_path, stack)
-
-
-@pytest.fixture
-def page(browser: playwright.Browser) -> Iterator[playwright.Page]:
-    page = browser.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    mistakes: list[str] = []
-    page.on("pageerror", lambda error: mistakes.append(str(error)))
-    yield page
-    page.close()
-    assert mistakes == []
 
 
 def make_file(folder: Path, name: str, length: int, seed: int = 0) -> Path:
@@ -85,7 +58,7 @@ def test_a_selected_file_arrives_and_is_in_the_list(
     page.get_by_label("File to upload").set_input_files(path)
 
     expect_text(page, "#message", "Grüße 你好 <b>.bin has arrived.")
-    expect_text(page, "#numbers", "Finished: 10,485,761 of 10,485,761 bytes (100 %)")
+    expect_text(page, "#numbers", "10,485,761 of 10,485,761 bytes (100 %) – Finished")
     playwright.expect(page.get_by_role("link")).to_have_text(["Grüße 你好 <b>.bin"])
     assert (example.uploads / path.name).read_bytes() == path.read_bytes()
     with page.expect_download() as download:
@@ -117,7 +90,7 @@ def test_an_upload_goes_on_when_the_server_has_been_killed(
 
     mounted.app.kill()
     page.wait_for_function(
-        "document.getElementById('numbers').textContent.startsWith('Trying again: ')"
+        "document.getElementById('numbers').textContent.includes(' – Trying again: ')"
     )
     playwright.expect(page.get_by_label("File to upload")).to_be_disabled()
     limit_speed(page, -1)
@@ -161,12 +134,30 @@ def test_the_page_says_that_the_library_cannot_be_loaded(
     playwright.expect(page.get_by_label("File to upload")).to_be_disabled()
 
 
+def test_a_file_can_be_downloaded_during_an_upload(
+    mounted: Example, page: playwright.Page, tmp_path: Path
+) -> None:
+    mounted.upload(b"there already", "first.txt")
+    page.goto(mounted.app.url)
+    # Chunks are on their way as long as the test wants.
+    page.route("**/frontend/uploads/*", lambda route: None)
+    page.get_by_label("File to upload").set_input_files(make_file(tmp_path, "film.mp4", MIB))
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    with page.expect_download() as download:
+        page.get_by_role("link").click()
+
+    assert Path(download.value.path()).read_bytes() == b"there already"
+    assert asked == []
+
+
 def test_a_person_is_asked_before_an_upload_is_given_up(
     mounted: Example, page: playwright.Page, tmp_path: Path
 ) -> None:
     page.goto(mounted.app.url)
     # Chunks are on their way as long as the test wants.
-    page.route("**/uploads/*", lambda route: None)
+    page.route("**/frontend/uploads/*", lambda route: None)
     page.get_by_label("File to upload").set_input_files(make_file(tmp_path, "film.mp4", MIB))
     asked: list[str] = []
     page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))

@@ -8,8 +8,9 @@ import sysconfig
 from importlib.metadata import distribution
 from pathlib import Path
 
-import incoming_wsgi
 import pytest
+
+import incoming_wsgi
 
 ROOT = Path(__file__).parent.parent.parent
 
