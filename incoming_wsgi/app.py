@@ -59,7 +59,9 @@ ACTIONS = {
 }
 CORS_HEADERS = {
     "Access-Control-Allow-Methods": ", ".join(ALLOWED_METHODS),
-    "Access-Control-Allow-Headers": "Content-Type, Content-Range, Content-Digest, X-Requested-With",
+    "Access-Control-Allow-Headers": (
+        "Content-Type, Content-Range, Content-Digest, If-Match, X-Requested-With"
+    ),
     "Access-Control-Max-Age": "86400",
 }
 EXPOSED_HEADERS = "Retry-After"
@@ -207,6 +209,8 @@ class Incoming:
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             path = environ.get("PATH_INFO", "")
             if path != mount and not path.startswith(mount + "/"):
+                # After a restart any visitor sets the handovers going that are due.
+                self.start_background()
                 return app(environ, start_response)
             inner = dict(environ)
             inner["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + mount
@@ -285,11 +289,9 @@ class Incoming:
     def _health(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
-        due_at = self._tickets.next_due_at(in_process=True)  # asks the database
+        self._tickets.next_due_at(in_process=True)  # raises if the ticket store does not answer
         response = Response(
-            json.dumps({"status": "ok", "uploads": due_at is not None}),
-            content_type="application/json",
-            charset="UTF-8",
+            json.dumps({"status": "ok"}), content_type="application/json", charset="UTF-8"
         )
         response.headers["Cache-Control"] = "no-store"
         return response

@@ -17,7 +17,7 @@ from typing import Any
 
 from webob import Request, Response
 
-from .body import Body
+from .body import Body, parse_length
 from .config import Settings, parse_bool
 from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import (
@@ -197,9 +197,7 @@ class _Parameters:
 
     def get_length(self, name: str) -> int | None:
         text = self.get(name)
-        if text and not (text.isascii() and text.isdigit()):
-            raise BadRequest(f"{name} is {text!r}; it must be a number of bytes")
-        return int(text) if text else None
+        return parse_length(name, text) if text else None
 
 
 def _describe(upload: Upload) -> Response:

@@ -38,7 +38,7 @@ class Background:
         dispatcher = self._dispatcher
         if dispatcher is not None and dispatcher.is_running_here():
             return
-        if dispatcher is not None and dispatcher.pid != os.getpid():
+        if dispatcher is not None:
             # A lock that came here by fork may be held by a thread that does not exist here.
             self._start_lock = threading.Lock()
         with self._start_lock:
@@ -48,13 +48,13 @@ class Background:
 
     def wake(self) -> None:
         """Something may have become due."""
-        if self._dispatcher is not None:
+        if self._dispatcher is not None and self._dispatcher.is_running_here():
             self._dispatcher.wake()
 
     def stop(self) -> None:
         """Lease nothing more; what is under way goes on until it has ended or the process does."""
         dispatcher, self._dispatcher = self._dispatcher, None
-        if dispatcher is not None and dispatcher.pid == os.getpid():
+        if dispatcher is not None and dispatcher.is_running_here():
             dispatcher.stop()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import BadRequest, IncompleteBody, LengthRequired, TooLarge
 
-__all__ = ["Body"]
+__all__ = ["Body", "parse_length"]
 
 KIB = 1024
 # Big blocks are cheap, small ones lose little: the size follows the line, so that a block takes
@@ -26,6 +26,7 @@ SLOW_S = 0.25
 # uWSGI and mod_wsgi lose the bytes of the read that is running when the client goes away.
 LOSSY_SERVERS = ("uwsgi.version", "mod_wsgi.version")
 LOSSY_BLOCK_BYTES = 64 * KIB
+MAX_DIGITS = 19  # of 2**63 - 1; int() takes its time for thousands
 
 
 class Body:
@@ -33,9 +34,9 @@ class Body:
 
     def __init__(self, environ: dict[str, Any]) -> None:
         announced = environ.get("CONTENT_LENGTH") or None
-        if announced is not None and not (announced.isascii() and announced.isdigit()):
-            raise BadRequest(f"Content-Length is {announced!r}; it must be a number of bytes")
-        self.length: int | None = int(announced) if announced is not None else None
+        self.length: int | None = (
+            None if announced is None else parse_length("Content-Length", announced)
+        )
         self._input = environ["wsgi.input"]
         # Without a length only a server that ends the body itself can be read safely: others would
         # hand over the raw chunked framing, or wait for ever.
@@ -112,3 +113,10 @@ class Body:
         self._arrived += len(block)
         self._ended = not block
         return block
+
+
+def parse_length(name: str, text: str) -> int:
+    """A number of bytes, in plain ASCII digits. Raises BadRequest with `name` for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise BadRequest(f"{name} is {text[:40]!r}; it must be a number of bytes")
+    return int(text)

@@ -89,6 +89,9 @@ class Engine:
         """Issue a ticket. Raises BadRequest naming the bad parameter."""
         if signal_finish_url is not None:
             _check_callback_url(signal_finish_url)
+        for name, value in (("max_length_bytes", max_length_bytes), ("length", length)):
+            if value is not None and not 0 <= value <= MAX_LENGTH:
+                raise BadRequest(f"{name} is {value}; it must be from 0 to {MAX_LENGTH}")
         created_at = now()
         upload = Upload(
             id=new_upload_id(),
@@ -179,11 +182,13 @@ class Engine:
         length: int,
         blocks: Iterable[Block],
         digest: ExpectedDigest | None = None,
+        file_tag: str | None = None,
     ) -> Upload:
         """Receive the bytes [start, stop) of a file of `length` bytes.
 
-        An upload whose length was unknown has this one from now on. Raises RangeNotSatisfiable,
-        FileChanged, FileTooLarge, UploadGone before a block is read, and what
+        An upload whose length was unknown has this one from now on. With `file_tag` only as long as
+        the upload still has it: another page may have declared another file. Raises
+        RangeNotSatisfiable, FileChanged, FileTooLarge, UploadGone before a block is read, and what
         `Receiving.receive` raises.
         """
 
@@ -193,6 +198,8 @@ class Engine:
                 self._check_length(upload, length)
             elif upload.length != length:
                 raise FileChanged(what="length", expected=upload.length, provided=length)
+            if file_tag not in (None, upload.file_tag):
+                raise FileChanged(what="tag", expected=upload.file_tag, provided=file_tag)
             if not start < stop <= length:
                 raise RangeNotSatisfiable(start=start, stop=stop, length=length)
             return {"length": length, **self._activity(upload)}

@@ -116,6 +116,8 @@ class Exchange:
                 f"{_origin(url)} cannot be reached ({type(exc).__name__}). "
                 "Look whether the Incoming server runs there, and try again."
             ) from exc
+        if _is_cut_short(response):
+            raise not_incoming(url)
         self.status = response.status_code
         if self.status != 200:
             self.retry_after_s = _retry_after_s(response)
@@ -146,6 +148,12 @@ def _own_session() -> Session:
     session = requests.Session()
     session.trust_env = False
     return session
+
+
+def _is_cut_short(response: requests.Response) -> bool:
+    """urllib3 before 2.0 takes such an answer for a whole one; half of a ticket looks like one."""
+    announced = response.headers.get("Content-Length", "")
+    return announced.isdigit() and response.raw.tell() < int(announced)
 
 
 def _origin(url: str) -> str:

@@ -6,6 +6,7 @@ the browser sent is metadata, never a path: `safe_filename` makes it fit to be j
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import time
@@ -68,6 +69,15 @@ class Upload:
     @property
     def safe_filename(self) -> str:
         return safe_filename(self.filename)
+
+    @property
+    def file_tag(self) -> str:
+        """Stands for what the client declared: equal for equal name, length and time.
+
+        A client that sends it with its chunks can never mix its file with another one.
+        """
+        said = repr((self.filename, self.length, self.last_modified))
+        return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
     def is_complete(self) -> bool:

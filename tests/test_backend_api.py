@@ -105,6 +105,8 @@ def test_remove_file_when_finished_has_the_originals_spellings(app, incoming, te
         ({"destType": "ceph"}, "destType"),
         ({"length": "-1"}, "length"),
         ({"length": "1e3"}, "length"),
+        ({"length": "9" * 5000}, "length"),
+        ({"maxLengthBytes": str(2**63)}, "max_length_bytes"),
     ],
 )
 def test_a_bad_parameter_is_named(app, parameters, named):

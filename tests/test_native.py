@@ -85,6 +85,7 @@ def test_a_new_ticket_describes_itself(app, url, ticket):
     assert response.headers["Cache-Control"] == "no-store"
     seen = response.json
     assert seen.pop("expires_at").endswith("Z")
+    assert len(seen.pop("file_tag")) == 16
     assert seen == {
         "id": ticket,
         "state": "CREATED",
@@ -313,6 +314,25 @@ def test_a_chunk_above_the_maximum_is_refused_with_the_limit(app, url):
     assert problem(response, "chunk_too_large")["max_chunk_bytes"] == 4096
 
 
+def test_two_pages_that_declare_different_files_of_one_length_cannot_mix_them(app, url):
+    first = declare(app, url, filename="a.bin").json["file_tag"]
+    second = declare(app, url, filename="b.bin").json["file_tag"]
+    assert first != second
+    response = put(app, url, 0, 256, If_Match=f'"{first}"', status=409)
+    problem(response, "file_changed")
+    put(app, url, 256, 512, If_Match=f'"{second}"')
+    seen = app.get(url).json
+    assert (seen["filename"], seen["received"]) == ("b.bin", [[256, 512]])
+    # Any tag, and none, is for clients that know that they are alone.
+    put(app, url, 0, 256, If_Match="*")
+
+
+@pytest.mark.parametrize("value", ["abc", '"a", "b"', 'W/"a"', ""])
+def test_a_tag_that_cannot_be_read_is_a_clear_error(app, url, value):
+    declare(app, url)
+    problem(put(app, url, 0, 256, If_Match=value, status=400), "bad_request")
+
+
 # digests
 
 
@@ -464,7 +484,7 @@ def test_a_worker_that_is_stopped_in_the_middle_keeps_what_arrived(app, incoming
     assert app.get(url).json["received"] == [[0, 300]]
 
 
-@pytest.mark.parametrize("value", ["-5", "1e3", "12,12", " 7", "+5", "0x10", "٣"])
+@pytest.mark.parametrize("value", ["9" * 5000, "-5", "1e3", "12,12", " 7", "+5", "0x10", "٣"])
 def test_a_content_length_that_is_no_number_is_refused(incoming, url, value):
     response = raw(incoming, url, CONTENT_LENGTH=value)
     assert (response.status_code, json.loads(response.body)["code"]) == (400, "bad_request")

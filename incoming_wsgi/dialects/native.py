@@ -79,6 +79,7 @@ class NativeDialect:
             length=length,
             blocks=body.blocks(),
             digest=parse_content_digest(request.headers.get("Content-Digest")),
+            file_tag=_parse_if_match(request.headers.get("If-Match")),
         )
         return self._describe(upload)
 
@@ -99,6 +100,7 @@ class NativeDialect:
             "state": upload.state.value,
             "filename": upload.filename,
             "length": upload.length,
+            "file_tag": upload.file_tag,
             "received": [list(pair) for pair in upload.received],
             "bytes_received": upload.received.total_bytes,
             "chunk_bytes": self._settings.chunk_bytes,
@@ -175,6 +177,16 @@ def _parse_content_range(value: str | None) -> tuple[int, int, int]:
     if last < first:
         raise BadRequest(f"Content-Range is {value!r}: the last byte comes before the first")
     return first, last + 1, length
+
+
+def _parse_if_match(value: str | None) -> str | None:
+    """The one entity tag of If-Match; None if there is none or any will do."""
+    if value is None or value.strip() == "*":
+        return None
+    match = re.fullmatch(r'\s*"([^"]*)"\s*', value)
+    if match is None:
+        raise BadRequest(f'If-Match is {value!r}; it must be one tag in quotes: "{"f" * 16}"')
+    return match[1]
 
 
 def parse_content_digest(value: str | None) -> ExpectedDigest | None:
