@@ -86,7 +86,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class SentUpload:
-    """An upload as the server describes it to its client. Lengths are bytes."""
+    """An upload as the server describes it to its client. Lengths are bytes; `file_tag` stands for
+    what was declared."""
 
     id: str
     state: UploadState
@@ -94,6 +95,7 @@ class SentUpload:
     length: int
     received: RangeSet
     reason: str | None
+    file_tag: str = field(repr=False)
     chunk_bytes: int = field(repr=False)
     max_chunk_bytes: int = field(repr=False)
 
@@ -118,12 +120,15 @@ class RemoteUpload:
         }
         return self._describe(self.exchange.facts("POST", self._url, json=said))
 
-    def store(self, part: Part, length: int) -> SentUpload:
+    def store(self, part: Part, upload: SentUpload) -> SentUpload:
+        """`upload` as it was declared: should somebody declare another file with the same ticket,
+        the two are never mixed. Raises FileChanged then."""
         digest = base64.b64encode(part.sha256()).decode()
         headers = {
             "Content-Type": "application/octet-stream",
-            "Content-Range": f"bytes {part.start}-{part.stop - 1}/{length}",
+            "Content-Range": f"bytes {part.start}-{part.stop - 1}/{upload.length}",
             "Content-Digest": f"sha-256=:{digest}:",
+            "If-Match": f'"{upload.file_tag}"',
         }
         upload = self._describe(self.exchange.facts("PUT", self._url, data=part, headers=headers))
         if not upload.received.covers(part.start, part.stop):
@@ -150,6 +155,7 @@ class RemoteUpload:
                 length=facts["length"],
                 received=RangeSet.of((start, stop) for start, stop in facts["received"]),
                 reason=facts["reason"],
+                file_tag=facts["file_tag"],
                 chunk_bytes=facts["chunk_bytes"],
                 max_chunk_bytes=facts["max_chunk_bytes"],
             )

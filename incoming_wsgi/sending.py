@@ -230,7 +230,7 @@ class _Sender:
         stop = min(gap_stop, start + self._chunk_size.get(upload))
         began = time.monotonic()
         try:
-            upload = self._remote.store(self._file.part(start, stop), upload.length)
+            upload = self._remote.store(self._file.part(start, stop), upload)
         except IncomingError as trouble:
             if not self._chunk_size.failed(trouble):
                 self._bear(trouble)
@@ -246,7 +246,7 @@ class _Sender:
                 self._bear(trouble)
 
     def _bear(self, trouble: IncomingError) -> None:
-        log.info("upload=%s event=delayed error=%s", self._remote.log_id, type(trouble).__name__)
+        log.info("upload=%s event=trouble error=%s", self._remote.log_id, type(trouble).__name__)
         self._patience.bear(trouble, self._remote.exchange.retry_after_s)
 
     def _check_outcome(self, upload: SentUpload) -> SentUpload:

@@ -840,6 +840,19 @@ def test_a_file_that_changes_on_the_way_is_not_delivered(incoming, url, file, ta
     assert taken == []
 
 
+def test_two_senders_of_one_ticket_do_not_mix_their_files(incoming, url, file, taken):
+    target = upload_url(url, incoming)
+
+    def declare_another(stored, total):
+        if stored == 0:
+            another = {"filename": "another.bin", "length": total}
+            requests.post(target, json=another, timeout=30).raise_for_status()
+
+    with pytest.raises(FileChanged):
+        upload_file(file, target, progress=declare_another)
+    assert incoming.status(target.rpartition("/")[2]).received.ranges == ()
+
+
 # sending: the upload is not what it was
 
 

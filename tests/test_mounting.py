@@ -208,10 +208,6 @@ def test_the_thread_is_started_again_in_a_forked_process(tmp_path):
     incoming = Incoming(tmp_path / "other", on_finished=lambda upload: None)
     app = TestApp(incoming)
     app.get("/health")  # the thread of this process runs
-    # Forking while a thread is inside SQLite leaves SQLite's own locks held for ever in the child,
-    # whoever one is. Between two looks at the database the thread waits.
-    jobs = incoming._background._dispatcher._jobs
-    wait_until(lambda: jobs.changed._cond._waiters, "an idle thread")
     url = f"/frontend/uploads/{incoming.new_upload()}"
     pid = os.fork()
     if pid == 0:

@@ -140,26 +140,44 @@ def test_eight_processes_may_start_at_once_on_a_new_folder(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
-def test_a_connection_is_neither_used_nor_closed_after_a_fork(store):
+def test_parent_and_child_of_a_fork_lose_nothing_to_each_other(store):
+    """The parent has connections open, in several threads and in use, when it forks; it closes
+    while the child is at work, which would delete the child's log if the child went on with what
+    SQLite remembers from before the fork."""
     upload = new_upload()
-    store.create(upload)  # opens the connection of this thread
-    inherited = store._connections.get()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            found = store.load(upload.id)
-            other = store._connections.get()
-            store.close()
-            # The inherited object is still open: nobody has closed it here.
-            inherited.execute("SELECT 1")
-            code = 0 if found == upload and other is not inherited else 2
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    store.transition(upload.id, Event.CANCEL, changes_nothing)
-    assert store.load(upload.id).state is UploadState.CANCELLED
+    store.create(upload)
+    counted = 0
+    stop = threading.Event()
+
+    def count() -> None:
+        nonlocal counted
+        while not stop.is_set():
+            store.transition(upload.id, Event.DECLARE, lambda u: {"attempt": u.attempt + 1})
+            counted += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    children = []
+    for _ in range(10):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                for _ in range(50):
+                    store.transition(upload.id, Event.DECLARE, lambda u: {"attempt": u.attempt + 1})
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(pid)
+        store.count_by_state()
+        store.close()
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    stop.set()
+    thread.join()
+    assert codes == [0] * 10
+    assert store.load(upload.id).attempt == counted + 10 * 50
+    with store._connections.use() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
 def test_nothing_is_open_before_the_first_use(tmp_path):
@@ -198,7 +216,8 @@ def test_the_database_is_for_its_owner_alone(store):
 
 
 def test_it_runs_in_wal(store):
-    assert store._connections.get().execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    with store._connections.use() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
 def test_it_does_not_run_in_wal_on_a_network_file_system(tmp_path, monkeypatch):
@@ -209,8 +228,8 @@ def test_it_does_not_run_in_wal_on_a_network_file_system(tmp_path, monkeypatch):
     store.prepare()
     upload = new_upload()
     store.create(upload)
-    connection = store._connections.get()
-    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+    with store._connections.use() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
     assert store.load(upload.id) == upload
     store.close()
 
@@ -296,14 +315,15 @@ def test_a_new_connection_does_not_drop_the_locks_of_the_others(store):
         return [x for x in lines if f":{inode} " in x and f" {os.getpid()} " in x]
 
     store.create(new_upload())
-    store._connections.get().execute("BEGIN IMMEDIATE")
-    before = locks()
-    assert before, "a connection of SQLite in WAL holds a shared lock on its database"
-    thread = threading.Thread(target=store.count_by_state)
-    thread.start()
-    thread.join()
-    other = SQLiteTicketStore(store.path)
-    other.count_by_state()
-    assert locks() == before
-    other.close()
-    store._connections.get().execute("ROLLBACK")
+    with store._connections.use() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        before = locks()
+        assert before, "a connection of SQLite in WAL holds a shared lock on its database"
+        thread = threading.Thread(target=store.count_by_state)
+        thread.start()
+        thread.join()
+        other = SQLiteTicketStore(store.path)
+        other.count_by_state()
+        assert locks() == before
+        other.close()
+        connection.execute("ROLLBACK")

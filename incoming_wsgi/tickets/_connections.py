@@ -1,8 +1,11 @@
-"""One SQLite connection for each thread of each process, opened at first use.
+"""One SQLite connection for each thread, opened at first use, and none at all during a fork.
 
-A connection that came here by fork is neither used nor closed: closing would drop the locks of the
-process that owns it. It is parked for as long as this process lives. Whether a fork has happened is
-told by the process id, for not every server runs `os.register_at_fork` hooks.
+SQLite keeps its locks in the process that took them, and a book of them in that process's memory.
+A fork copies the book and not the locks: a child that goes on with it, be it on a connection of its
+own, believes in locks that it does not have, and the parent deletes the log that the child writes.
+So all connections are closed right before a fork and opened again when they are needed, in either
+process. That is what `os.register_at_fork` is for. Servers that fork in C do not run such hooks;
+they fork before the first request, when nothing is open yet.
 """
 
 from __future__ import annotations
@@ -10,27 +13,26 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 __all__ = ["Connections"]
 
-_parked: list[object] = []
-
 
 class _Holder:
-    """Closes its connection when its thread ends, unless that happens in a forked process."""
+    """The connection of one thread. The lock is held while it is in use."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self._pid = os.getpid()
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        if self._pid == os.getpid():
-            self.connection.close()
-        else:
-            _parked.append(self.connection)
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
 
-    __del__ = close
+    __del__ = close  # its thread has ended
 
 
 class _Slot(threading.local):
@@ -40,19 +42,49 @@ class _Slot(threading.local):
 class Connections:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
-        self._pid = os.getpid()
         self._slot = _Slot()
 
-    def get(self) -> sqlite3.Connection:
-        if self._pid != os.getpid():
-            _parked.append(self._slot)
-            self._slot = _Slot()
-            self._pid = os.getpid()
+    @contextmanager
+    def use(self) -> Iterator[sqlite3.Connection]:
+        """The connection of this thread."""
         holder = self._slot.holder
         if holder is None:
-            holder = self._slot.holder = _Holder(self._connect())
-        return holder.connection
+            holder = self._slot.holder = _register(_Holder())
+        with holder.lock:
+            if holder.connection is None:
+                holder.connection = self._connect()
+            yield holder.connection
 
     def close(self) -> None:
         """Close the connection of this thread; those of other threads close when they end."""
         self._slot.holder = None
+
+
+_registry_lock = threading.Lock()
+_holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
+_held: list[_Holder] = []
+
+
+def _register(holder: _Holder) -> _Holder:
+    with _registry_lock:
+        _holders.add(holder)
+    return holder
+
+
+def _before_fork() -> None:
+    """Wait until no thread is in the middle of a transaction, and close everything."""
+    _registry_lock.acquire()
+    _held.extend(_holders)
+    for holder in _held:
+        holder.lock.acquire()
+        holder.close()
+
+
+def _after_fork() -> None:
+    """In both processes; the thread that forked has the locks in each."""
+    while _held:
+        _held.pop().lock.release()
+    _registry_lock.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -5,8 +5,8 @@ Facts this room is built on:
 * WAL with a transaction that reads first and writes later fails at once with "database is locked"
   when another has written in between, whatever the timeout; BEGIN IMMEDIATE does not. So each
   writing transaction begins as a writer (`_writing`), is short, and does no other I/O.
-* A connection must not be used, and not even closed, in a process forked from the one that opened
-  it. `_connections.py` keeps one for each thread of each process and opens it at first use.
+* A connection must not live through a fork. `_connections.py` keeps one for each thread, opens it
+  at first use, and closes all of them for a fork.
 * WAL needs shared memory, so all processes on one host and no network file system: there the
   rollback journal is used (`_filesystems.py`).
 
@@ -112,8 +112,7 @@ class SQLiteTicketStore(TicketStore):
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """One snapshot for several statements."""
-        with _sqlite_errors(self.path):
-            connection = self._connections.get()
+        with _sqlite_errors(self.path), self._connections.use() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -123,8 +122,7 @@ class SQLiteTicketStore(TicketStore):
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _sqlite_errors(self.path):
-            connection = self._connections.get()
+        with _sqlite_errors(self.path), self._connections.use() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -210,25 +208,16 @@ class SQLiteTicketStore(TicketStore):
             return WriteClaim(upload, sequence, gaps, bool(displaced))
 
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
-        with _sqlite_errors(self.path):
-            (forbidden,) = (
-                self._connections.get()
-                .execute(
-                    "SELECT NOT EXISTS (SELECT 1 FROM uploads WHERE id = :id"
-                    " AND state IN ('CREATED', 'UPLOADING')"
-                    " AND NOT EXISTS (SELECT 1 FROM claims WHERE upload = key"
-                    "  AND sequence > :sequence AND start < :stop AND stop > :start)"
-                    " AND NOT EXISTS (SELECT 1 FROM ranges WHERE upload = key"
-                    "  AND start < :stop AND stop > :start))",
-                    {
-                        "id": claim.upload.id,
-                        "sequence": claim.sequence,
-                        "start": start,
-                        "stop": stop,
-                    },
-                )
-                .fetchone()
-            )
+        with _sqlite_errors(self.path), self._connections.use() as connection:
+            (forbidden,) = connection.execute(
+                "SELECT NOT EXISTS (SELECT 1 FROM uploads WHERE id = :id"
+                " AND state IN ('CREATED', 'UPLOADING')"
+                " AND NOT EXISTS (SELECT 1 FROM claims WHERE upload = key"
+                "  AND sequence > :sequence AND start < :stop AND stop > :start)"
+                " AND NOT EXISTS (SELECT 1 FROM ranges WHERE upload = key"
+                "  AND start < :stop AND stop > :start))",
+                {"id": claim.upload.id, "sequence": claim.sequence, "start": start, "stop": stop},
+            ).fetchone()
             return not forbidden
 
     def record_ranges(
