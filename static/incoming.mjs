@@ -424,6 +424,7 @@ var UploadResource = class {
   constructor(transport, frontend_url, upload_id) {
     this.transport = transport;
     this.url = `${frontend_url}uploads/${encodeURIComponent(upload_id)}`;
+    this.file_tag = null;
   }
   /**
    * Say which file is coming. If bytes are stored already, the server compares: another file is
@@ -435,9 +436,14 @@ var UploadResource = class {
    */
   async announce(file, signal) {
     const json = { filename: file.name, length: file.size, type: file.type, last_modified: file.lastModified };
-    return read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
+    const view = read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
+    this.file_tag = view.file_tag;
+    return view;
   }
   /**
+   * With the tag of the announced file: should another page have announced another one since, its
+   * bytes and these are not mixed.
+   *
    * @param {File} file
    * @param {Range} range not empty
    * @param {(bytes: number) => void} on_sent
@@ -447,7 +453,8 @@ var UploadResource = class {
   async store(file, [start, stop], on_sent, signal) {
     const headers = {
       "Content-Type": "application/octet-stream",
-      "Content-Range": `bytes ${start}-${stop - 1}/${file.size}`
+      "Content-Range": `bytes ${start}-${stop - 1}/${file.size}`,
+      "If-Match": `"${this.file_tag}"`
     };
     const body = file.slice(start, stop);
     return read_view(await this.transport.put({ url: this.url, headers, body, on_sent, signal }));

@@ -21,6 +21,7 @@ import { RequestFailure } from "./errors.js";
  * @typedef {object} UploadView
  * @property {State} state
  * @property {number | null} length null while no file was announced
+ * @property {string} file_tag stands for the announced file
  * @property {Range[]} received a set of ranges, see ranges.js
  * @property {number} chunk_bytes the server's suggestion
  * @property {number} max_chunk_bytes
@@ -54,6 +55,8 @@ export class UploadResource {
   constructor(transport, frontend_url, upload_id) {
     this.transport = transport;
     this.url = `${frontend_url}uploads/${encodeURIComponent(upload_id)}`;
+    /** @type {string | null} of the file that was announced here */
+    this.file_tag = null;
   }
 
   /**
@@ -66,10 +69,15 @@ export class UploadResource {
    */
   async announce(file, signal) {
     const json = { filename: file.name, length: file.size, type: file.type, last_modified: file.lastModified };
-    return read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
+    const view = read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
+    this.file_tag = view.file_tag;
+    return view;
   }
 
   /**
+   * With the tag of the announced file: should another page have announced another one since, its
+   * bytes and these are not mixed.
+   *
    * @param {File} file
    * @param {Range} range not empty
    * @param {(bytes: number) => void} on_sent
@@ -80,6 +88,7 @@ export class UploadResource {
     const headers = {
       "Content-Type": "application/octet-stream",
       "Content-Range": `bytes ${start}-${stop - 1}/${file.size}`,
+      "If-Match": `"${this.file_tag}"`,
     };
     const body = file.slice(start, stop);
     return read_view(await this.transport.put({ url: this.url, headers, body, on_sent, signal }));

@@ -9,7 +9,14 @@ import { UploadResource } from "../../static/src/upload_resource.js";
 import { FakeFile, FakeSurroundings, settle } from "./fakes.js";
 
 const BASE = "http://host/incoming/frontend/";
-const VIEW = { state: "UPLOADING", received: [[0, 4]], chunk_bytes: 4, max_chunk_bytes: 8, send_ahead: 2 };
+const VIEW = {
+  state: "UPLOADING",
+  file_tag: "0123456789abcdef",
+  received: [[0, 4]],
+  chunk_bytes: 4,
+  max_chunk_bytes: 8,
+  send_ahead: 2,
+};
 
 class FakeXhr {
   static all = [];
@@ -107,11 +114,16 @@ test("the longest reason fits into a URL of 8 KB", async () => {
   assert.ok(fetched[0].url.length < 8000);
 });
 
-test("a chunk names its place in inclusive positions and is a slice of the file", async () => {
+test("a chunk names its file and its place in inclusive positions and is a slice of the file", async () => {
+  await resource.announce(new FakeFile(10), controller.signal);
   const stored = resource.store(new FakeFile(10), [4, 8], () => {}, controller.signal);
   const [xhr] = FakeXhr.all;
   assert.deepEqual([xhr.method, xhr.url], ["PUT", `${BASE}uploads/a%2Fticket`]);
-  assert.deepEqual(xhr.headers, { "Content-Type": "application/octet-stream", "Content-Range": "bytes 4-7/10" });
+  assert.deepEqual(xhr.headers, {
+    "Content-Type": "application/octet-stream",
+    "Content-Range": "bytes 4-7/10",
+    "If-Match": '"0123456789abcdef"',
+  });
   assert.deepEqual(xhr.body.bytes, new FakeFile(10).bytes.slice(4, 8));
   xhr.answer(200, JSON.stringify(VIEW));
   assert.deepEqual(await stored, VIEW);
