@@ -39,6 +39,9 @@ from .uploads import Upload, safe_filename
 
 __version__ = "0.2.0"
 
+# Where its log goes is for the app to say; until then nowhere.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
 __all__ = [
     "Authorize",
     "BadRequest",
