@@ -7,6 +7,8 @@ app.wsgi_app = incoming.wrap(app.wsgi_app, prefix="/incoming")
 ticket = incoming.new_upload()
 """
 
+import logging
+
 from .app import Authorize, Incoming
 from .config import Settings
 from .errors import (
