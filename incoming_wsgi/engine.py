@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from .completion import Completion
 from .config import Settings
@@ -30,7 +29,7 @@ from .receiving import ExpectedDigest, Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
 from .tickets.base import TicketStore
-from .uploads import ChunkDigest, Upload, log_id, new_upload_id, now
+from .uploads import ChunkDigest, Upload, is_http_url, log_id, new_upload_id, now
 
 __all__ = ["CANCELLED_BY_BACKEND", "Declaration", "Engine"]
 
@@ -87,8 +86,8 @@ class Engine:
         filename: str | None,
     ) -> Upload:
         """Issue a ticket. Raises BadRequest naming the bad parameter."""
-        if signal_finish_url is not None:
-            _check_callback_url(signal_finish_url)
+        if signal_finish_url is not None and not is_http_url(signal_finish_url):
+            raise BadRequest("signalFinishURL must be an absolute http or https URL")
         for name, value in (("max_length_bytes", max_length_bytes), ("length", length)):
             if value is not None and not 0 <= value <= MAX_LENGTH:
                 raise BadRequest(f"{name} is {value}; it must be from 0 to {MAX_LENGTH}")
@@ -267,13 +266,3 @@ def _check_same_file(upload: Upload, declaration: Declaration) -> None:
         expected, provided = getattr(upload, what), getattr(declaration, what)
         if expected is not None and provided is not None and expected != provided:
             raise FileChanged(what=what, expected=expected, provided=provided)
-
-
-def _check_callback_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise BadRequest("signalFinishURL must be an absolute http or https URL")

@@ -29,6 +29,7 @@ from .errors import (
     WrongSecret,
     WrongState,
 )
+from .uploads import is_http_url
 
 __all__ = ["Exchange", "Session", "check_url", "not_incoming"]
 
@@ -127,12 +128,7 @@ class Exchange:
 
 def check_url(url: str) -> str:
     """`url` without slashes at its end. Raises ValueError if it is no absolute http(s) URL."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not is_http_url(url):
         raise ValueError(f"{url!r} is no URL of a server; it must be like http://127.0.0.1:4000")
     return url.rstrip("/")
 

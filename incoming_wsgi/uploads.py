@@ -13,11 +13,21 @@ import time
 import unicodedata
 import uuid
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from .ranges import RangeSet
 from .states import UploadState
 
-__all__ = ["ChunkDigest", "Upload", "log_id", "new_upload_id", "now", "numbered", "safe_filename"]
+__all__ = [
+    "ChunkDigest",
+    "Upload",
+    "is_http_url",
+    "log_id",
+    "new_upload_id",
+    "now",
+    "numbered",
+    "safe_filename",
+]
 
 FALLBACK_FILENAME = "upload"
 MAX_FILENAME_BYTES = 255  # the limit of ext4, XFS, APFS and NTFS for one name
@@ -109,6 +119,15 @@ def new_upload_id() -> str:
 def log_id(upload_id: str) -> str:
     """As much of an id as a log may show: it is a capability, whoever reads it could use it."""
     return upload_id[:8]
+
+
+def is_http_url(text: str) -> bool:
+    """Whether `text` is an absolute URL that can be called over HTTP."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def safe_filename(name: str | None) -> str:
