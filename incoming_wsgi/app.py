@@ -26,7 +26,7 @@ from .backend_api import BackendAPI
 from .background import Background, run_due
 from .body import Body
 from .completion import Callbacks, Completion
-from .config import SettingKeywords, Settings
+from .config import DATABASE_NAME, SettingKeywords, Settings
 from .dialects.native import ALLOWED_METHODS, NativeDialect
 from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import Forbidden, IncomingError, MethodNotAllowed, UploadNotFound
@@ -108,7 +108,7 @@ class Incoming:
         storage = storage or FileStorage(folder)
         storage.prepare()
         tickets = tickets or SQLiteTicketStore(
-            self.settings.database or folder / "incoming.db",
+            self.settings.database or folder / DATABASE_NAME,
             durable=self.settings.durability == "disk",
         )
         tickets.prepare()
@@ -171,15 +171,27 @@ class Incoming:
         """The record as it is now. Raises UploadNotFound."""
         return self._engine.load(upload_id)
 
-    def cancel_upload(self, upload_id: str) -> None:
-        """End an upload; its bytes are deleted and the page learns of it. Raises UploadNotFound,
-        WrongState when it is too late."""
+    def cancel_upload(self, upload_id: str, *, secret: str | None = None) -> None:
+        """End an upload; its bytes are deleted and the page learns of it.
+
+        Raises UploadNotFound, WrongState when it is too late, and if a `secret` is given
+        WrongSecret if it is not the ticket's.
+        """
+        self._check_secret(upload_id, secret)
         self._engine.cancel(upload_id, reason=CANCELLED_BY_BACKEND, tell_app=False)
 
-    def finish_upload(self, upload_id: str) -> None:
-        """The file, for which the app had answered "wait", is taken. Raises UploadNotFound,
-        WrongState if the upload does not wait for this."""
+    def finish_upload(self, upload_id: str, *, secret: str | None = None) -> None:
+        """The file, for which the app had answered "wait", is taken.
+
+        Raises UploadNotFound, WrongState if the upload does not wait for this, and if a `secret` is
+        given WrongSecret if it is not the ticket's.
+        """
+        self._check_secret(upload_id, secret)
         self._engine.confirm(upload_id)
+
+    def _check_secret(self, upload_id: str, secret: str | None) -> None:
+        if secret is not None:
+            self._engine.check_secret(upload_id, secret)
 
     def retry_handover(self, upload_id: str) -> None:
         """Hand a FAILED upload over again. Raises UploadNotFound, WrongState."""

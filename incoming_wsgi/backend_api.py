@@ -7,7 +7,6 @@ machine that comes without any sign of a proxy or a browser, or whoever has the 
 
 from __future__ import annotations
 
-import dataclasses
 import hmac
 import io
 import ipaddress
@@ -28,7 +27,7 @@ from .errors import (
     UploadNotFound,
     WrongState,
 )
-from .uploads import Upload
+from .uploads import Upload, public_facts
 
 __all__ = ["BackendAPI"]
 
@@ -201,14 +200,7 @@ class _Parameters:
 
 
 def _describe(upload: Upload) -> Response:
-    """The whole record but the secret, which the app knows."""
-    facts: dict[str, Any] = {
-        field.name: getattr(upload, field.name) for field in dataclasses.fields(upload)
-    }
-    del facts["secret"]
-    facts["state"] = upload.state.value
-    facts["received"] = [list(pair) for pair in upload.received]
-    facts["bytes_received"] = upload.received.total_bytes
-    response = Response(json.dumps(facts), content_type="application/json", charset="UTF-8")
+    facts = json.dumps(public_facts(upload))
+    response = Response(facts, content_type="application/json", charset="UTF-8")
     response.headers["Cache-Control"] = "no-store"
     return response

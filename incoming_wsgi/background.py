@@ -62,8 +62,9 @@ def run_due(housekeeping: Housekeeping) -> int:
     """Do what is due now, one after the other, and return when it is done; how much that was."""
     jobs = _Jobs(housekeeping)
     done = 0
-    # What this run puts off, such as a handover to an app that is down, is due later, not again.
-    while (lease := housekeeping.lease_due()) is not None:
+    # What this run puts off, such as a handover to an app that is down, is not for this run.
+    began = now()
+    while (lease := housekeeping.lease_due(due_by=began)) is not None:
         thread = jobs.start(lease)
         while thread.is_alive():
             thread.join(RENEW_EVERY_S)

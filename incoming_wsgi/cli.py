@@ -6,7 +6,6 @@ goes wrong is said in a line or two on stderr, with exit status 1 or 2, never as
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
@@ -15,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import click
 
 from . import __version__
 from .client import SentUpload, upload_file
+from .config import DATABASE_NAME
 from .errors import IncomingError
 from .logs import configure_logs
 from .options import SETTINGS, setting_options, to_variables
@@ -28,7 +27,7 @@ from .standalone import make_incoming, read_settings
 from .states import UploadState
 from .tickets.base import TicketStore
 from .tickets.sqlite import SQLiteTicketStore
-from .uploads import Upload, safe_filename
+from .uploads import Upload, public_facts, safe_filename
 
 __all__ = ["main"]
 
@@ -140,7 +139,7 @@ def _tickets(given: dict[str, str | None]) -> Iterator[TicketStore]:
     with _plain_errors():
         storage_dir, settings = read_settings(_environ(given))
         _require_folder(storage_dir)
-        path = Path(settings.database or Path(storage_dir) / "incoming.db")
+        path = Path(settings.database or Path(storage_dir) / DATABASE_NAME)
         if not path.is_file():
             raise click.ClickException(
                 f"There is no ticket database {path}. Give the --storage-dir of the server, and "
@@ -174,7 +173,7 @@ def list_uploads(state: str | None, limit: int, as_json: bool, **given: str | No
         wanted = UploadState(state) if state else None
         uploads = tickets.list_uploads(state=wanted, limit=limit)
     if as_json:
-        _echo_json([_facts(upload) for upload in uploads])
+        _echo_json([public_facts(upload) for upload in uploads])
     for upload in () if as_json else uploads:
         click.echo(_line(upload))
 
@@ -189,7 +188,7 @@ def show(upload_id: str, as_json: bool, **given: str | None) -> None:
     ID may be its beginning, 8 characters or more, as the log shows them.
     """
     with _tickets(given) as tickets:
-        facts = _facts(_find(tickets, upload_id))
+        facts = public_facts(_find(tickets, upload_id))
     if as_json:
         _echo_json(facts)
     for name, value in () if as_json else facts.items():
@@ -209,15 +208,6 @@ def _find(tickets: TicketStore, upload_id: str) -> Upload:
     if len(found) > 1:
         raise click.ClickException(f"{len(found)} ids begin with {upload_id}; give more of it.")
     return found[0]
-
-
-def _facts(upload: Upload) -> dict[str, Any]:
-    facts = {field.name: getattr(upload, field.name) for field in dataclasses.fields(upload)}
-    del facts["secret"]
-    facts["state"] = upload.state.value
-    facts["received"] = [list(pair) for pair in upload.received]
-    facts["bytes_received"] = upload.received.total_bytes
-    return facts
 
 
 def _line(upload: Upload) -> str:

@@ -31,10 +31,10 @@ from .handover import (
 )
 from .states import Event, UploadState
 from .storage.base import Storage
-from .tickets.base import Lease, LeaseLost, TicketStore
+from .tickets.base import Decide, Lease, LeaseLost, TicketStore
 from .uploads import Upload, log_id, now
 
-__all__ = ["Callbacks", "Completion"]
+__all__ = ["Callbacks", "Completion", "unless_due"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -60,7 +60,7 @@ class Completion:
 
     # what changes in the record; handed to `TicketStore.transition`
 
-    def due_now(self, _: Upload) -> Mapping[str, Any]:
+    def completed(self, _: Upload) -> Mapping[str, Any]:
         at = now()
         return {
             "completed_at": at,
@@ -94,11 +94,18 @@ class Completion:
     # what happens
 
     def complete(self, upload: Upload, *, lease: str | None = None) -> Upload:
-        """Seal the file of an upload in which nothing is missing, and make its handover due."""
+        """Seal the file of an upload in which nothing is missing, and make its handover due: at
+        once, or for the holder of the lease, which is kept."""
         assert upload.length is not None
         self._storage.seal(upload.id, upload.length)
         try:
-            upload = self._tickets.transition(upload.id, Event.COMPLETE, self.due_now, lease=lease)
+            upload = self._tickets.transition(
+                upload.id,
+                Event.COMPLETE,
+                self.completed if lease is None else unless_due(self.completed),
+                lease=lease,
+                keep_lease=True,
+            )
         except WrongState:  # another request saw the same, or it was cancelled
             return self._tickets.load(upload.id)
         log.info("upload=%s event=complete length=%s", log_id(upload.id), upload.length)
@@ -218,3 +225,10 @@ class Completion:
             MAX_RETRY_S, self._settings.handover_retry_s * 2.0 ** min(attempt - 1, 32)
         )
         return longest * random.uniform(0.5, 1.0)
+
+
+def unless_due(decide: Decide) -> Decide:
+    """`decide` for the holder of a lease, who goes on: `due_at` stays the end of the lease."""
+    return lambda upload: {
+        name: value for name, value in decide(upload).items() if name != "due_at"
+    }

@@ -13,9 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-__all__ = ["ENVIRON_PREFIX", "SettingKeywords", "Settings", "parse_bool", "parse_setting"]
+__all__ = [
+    "DATABASE_NAME",
+    "ENVIRON_PREFIX",
+    "SettingKeywords",
+    "Settings",
+    "parse_bool",
+    "parse_setting",
+]
 
 ENVIRON_PREFIX = "INCOMING_"
+DATABASE_NAME = "incoming.db"  # in the storage folder
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -155,7 +163,8 @@ class Settings:
                 continue
             if variable not in known:
                 raise ValueError(
-                    f"{variable} is not a setting; known are {', '.join(sorted(known))}"
+                    f"{variable} is not a setting; known are "
+                    f"{', '.join(sorted([*known, storage_variable]))}"
                 )
             setting = known[variable]
             try:

@@ -107,7 +107,7 @@ class Engine:
         if length is not None:
             self._check_length(upload, length)
         self._tickets.create(upload)
-        log.info("upload=%s event=created owner=%s", log_id(upload.id), owner)
+        log.info("upload=%s event=created owner=%r", log_id(upload.id), owner)
         return upload
 
     def load(self, upload_id: str) -> Upload:
@@ -154,7 +154,7 @@ class Engine:
         def decide(upload: Upload) -> Mapping[str, Any]:
             if upload.received.ranges:
                 _check_same_file(upload, declaration)
-                return self._activity(upload)
+                return {**_still_unknown(upload, declaration), **self._activity(upload)}
             self._check_length(upload, declaration.length)
             return {
                 "length": declaration.length,
@@ -266,3 +266,12 @@ def _check_same_file(upload: Upload, declaration: Declaration) -> None:
         expected, provided = getattr(upload, what), getattr(declaration, what)
         if expected is not None and provided is not None and expected != provided:
             raise FileChanged(what=what, expected=expected, provided=provided)
+
+
+def _still_unknown(upload: Upload, declaration: Declaration) -> Mapping[str, Any]:
+    """What a client says for the first time though it has sent bytes before."""
+    return {
+        name: getattr(declaration, name)
+        for name in ("filename", "content_type", "last_modified")
+        if getattr(upload, name) is None and getattr(declaration, name) is not None
+    }

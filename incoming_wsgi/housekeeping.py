@@ -8,12 +8,14 @@ and nothing depends on a process staying alive.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
-from .completion import Completion
-from .states import Event, UploadState
+from .completion import Completion, unless_due
+from .states import Event, UploadState, takes_bytes
 from .storage.base import Storage
 from .tickets.base import Lease, LeaseLost, TicketStore
-from .uploads import log_id, now
+from .uploads import Upload, log_id, now
 
 __all__ = ["LEASE_S", "Housekeeping"]
 
@@ -35,8 +37,12 @@ class Housekeeping:
         self._completion = completion
         self._in_process = in_process
 
-    def lease_due(self) -> Lease | None:
-        return self._tickets.lease_due(now(), LEASE_S, in_process=self._in_process)
+    def lease_due(self, due_by: float | None = None) -> Lease | None:
+        """What was due by then, or is now."""
+        at = now()
+        return self._tickets.lease_due(
+            at if due_by is None else due_by, at + LEASE_S, in_process=self._in_process
+        )
 
     def renew(self, lease: Lease) -> None:
         self._tickets.renew_lease(lease, now() + LEASE_S)
@@ -54,12 +60,14 @@ class Housekeeping:
 
     def _look_after(self, lease: Lease) -> None:
         upload = lease.upload
-        if upload.state in (UploadState.CREATED, UploadState.UPLOADING):
-            if upload.is_complete:  # the process that stored the last byte died before sealing
-                self._completion.complete(upload, lease=lease.token)
-            else:
-                self._expire(lease)
-        elif upload.state in (UploadState.COMPLETE, UploadState.HANDING_OVER):
+        if takes_bytes(upload.state):
+            # Complete all the same, if the process that stored the last byte died before sealing.
+            step = self._complete if upload.is_complete else self._expire
+            lease = step(lease)
+            upload = lease.upload
+            if upload.state is UploadState.CANCELLED and upload.notified:
+                return  # nobody to be told; to be forgotten in its time
+        if upload.state in (UploadState.COMPLETE, UploadState.HANDING_OVER):
             self._completion.hand_over(lease)
         elif upload.state is UploadState.AWAITING_CONFIRMATION:
             self._completion.not_confirmed(lease)
@@ -69,15 +77,20 @@ class Housekeeping:
         else:
             self._forget(lease)
 
-    def _expire(self, lease: Lease) -> None:
+    def _complete(self, lease: Lease) -> Lease:
+        return Lease(self._completion.complete(lease.upload, lease=lease.token), lease.token)
+
+    def _expire(self, lease: Lease) -> Lease:
+        def expire(upload: Upload) -> Mapping[str, Any]:
+            changes = self._completion.cancelled(upload, reason=EXPIRED, tell_app=True)
+            return changes if changes["notified"] else unless_due(lambda _: changes)(upload)
+
         upload = self._tickets.transition(
-            lease.upload.id,
-            Event.EXPIRE,
-            lambda upload: self._completion.cancelled(upload, reason=EXPIRED, tell_app=True),
-            lease=lease.token,
+            lease.upload.id, Event.EXPIRE, expire, lease=lease.token, keep_lease=True
         )
         self._storage.delete(upload.id)
         log.info("upload=%s event=expired", log_id(upload.id))
+        return Lease(upload, lease.token)
 
     def _forget(self, lease: Lease) -> None:
         """The time of a finished, cancelled or failed upload is over. The file goes first: a record

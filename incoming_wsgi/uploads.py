@@ -12,7 +12,8 @@ import secrets
 import time
 import unicodedata
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 from urllib.parse import urlsplit
 
 from .ranges import RangeSet
@@ -26,6 +27,7 @@ __all__ = [
     "new_upload_id",
     "now",
     "numbered",
+    "public_facts",
     "safe_filename",
 ]
 
@@ -104,6 +106,16 @@ class Upload:
         """When it is given up if nothing moves until then; None once nothing is missing."""
         in_flight = (UploadState.CREATED, UploadState.UPLOADING)
         return self.due_at if self.state in in_flight else None
+
+
+def public_facts(upload: Upload) -> dict[str, Any]:
+    """The record, ready for JSON: all but the secret, which the web app knows."""
+    names = (field.name for field in fields(upload) if field.name != "secret")
+    facts: dict[str, Any] = {name: getattr(upload, name) for name in names}
+    facts["state"] = upload.state.value
+    facts["received"] = [list(pair) for pair in upload.received]
+    facts["bytes_received"] = upload.received.total_bytes
+    return facts
 
 
 def now() -> float:

@@ -13,7 +13,7 @@ from waiting import wait_until
 from webapp import reply, web_app
 from webtest import TestApp
 
-from incoming_wsgi import Incoming, UploadState, WrongState
+from incoming_wsgi import Incoming, UploadState, WrongSecret, WrongState
 from incoming_wsgi.states import Event
 
 CONTENT = b"all the bytes of the file"
@@ -625,6 +625,24 @@ def test_a_move_to_another_file_system_is_a_copy_that_appears_whole(make, tmp_pa
     assert [path.name for path in folder.iterdir()] == ["a.txt"]
     assert (folder / "a.txt").read_bytes() == CONTENT
     assert not file_of(tmp_path, upload_id).exists()
+
+
+def test_one_run_of_housekeeping_ends_though_the_app_keeps_failing(make):
+    incoming = make(background=False, handover_retry_s=0.001)
+    with web_app(reply(500)) as app:
+        for _ in range(3):
+            upload(incoming, incoming.new_upload(signal_finish_url=app.url))
+        assert incoming.do_housekeeping() == 3
+        assert len(app.handovers) == 3
+
+
+def test_a_secret_that_is_given_is_checked_in_the_app_too(make):
+    incoming = make(on_finished=lambda upload: "wait")
+    upload_id = incoming.new_upload(secret="s")
+    for call in (incoming.cancel_upload, incoming.finish_upload):
+        with pytest.raises(WrongSecret):
+            call(upload_id, secret="S")
+    incoming.cancel_upload(upload_id, secret="s")
 
 
 # many at once, and for how long

@@ -141,6 +141,14 @@ def test_declaring_says_which_file_will_come(app, url):
     assert (seen["filename"], seen["length"], seen["state"]) == ("Grüße.txt", 1024, "CREATED")
 
 
+def test_a_name_that_comes_after_the_first_byte_is_not_lost(app, url, incoming):
+    put(app, url, 0, 256)
+    declare(app, url, filename="late.bin", last_modified=5)
+    assert app.get(url).json["filename"] == "late.bin"
+    body = {"filename": "later.bin", "length": 1024}
+    problem(app.post_json(url, body, status=409), "file_changed")
+
+
 def test_until_a_byte_is_stored_another_file_may_be_declared(app, url):
     declare(app, url, length=10, filename="wrong.txt")
     assert declare(app, url).json["length"] == 1024

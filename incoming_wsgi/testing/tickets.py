@@ -251,17 +251,17 @@ class TicketStoreContract:
         late, later, not_yet = new_upload(due_at=10.0), new_upload(due_at=5.0), new_upload()
         for upload in (late, later, not_yet):
             store.create(upload)
-        leased = [store.lease_due(100.0, 30.0, in_process=True) for _ in range(3)]
+        leased = [store.lease_due(100.0, 130.0, in_process=True) for _ in range(3)]
         assert [lease and lease.upload.id for lease in leased] == [later.id, late.id, None]
         assert store.next_due_at(in_process=True) == 130.0
 
     def test_a_lease_ends_with_its_time(self, store: TicketStore) -> None:
         upload = new_upload(due_at=10.0)
         store.create(upload)
-        first = store.lease_due(100.0, 30.0, in_process=True)
+        first = store.lease_due(100.0, 130.0, in_process=True)
         assert first is not None
-        assert store.lease_due(129.0, 30.0, in_process=True) is None
-        second = store.lease_due(130.0, 30.0, in_process=True)
+        assert store.lease_due(129.0, 159.0, in_process=True) is None
+        second = store.lease_due(130.0, 160.0, in_process=True)
         assert second is not None
         with pytest.raises(LeaseLost):
             store.transition(upload.id, Event.EXPIRE, changes_nothing, lease=first.token)
@@ -274,10 +274,10 @@ class TicketStoreContract:
     def test_a_renewed_lease_lasts_longer(self, store: TicketStore) -> None:
         upload = new_upload(due_at=10.0)
         store.create(upload)
-        lease = store.lease_due(100.0, 30.0, in_process=True)
+        lease = store.lease_due(100.0, 130.0, in_process=True)
         assert lease is not None
         store.renew_lease(lease, 200.0)
-        assert store.lease_due(199.0, 30.0, in_process=True) is None
+        assert store.lease_due(199.0, 229.0, in_process=True) is None
 
     def test_a_transition_ends_the_lease_unless_its_holder_keeps_it(
         self, store: TicketStore
@@ -285,7 +285,7 @@ class TicketStoreContract:
         upload = new_upload(due_at=10.0, length=0)
         store.create(upload)
         store.transition(upload.id, Event.COMPLETE, changes_nothing)
-        lease = store.lease_due(100.0, 30.0, in_process=True)
+        lease = store.lease_due(100.0, 130.0, in_process=True)
         assert lease is not None
         store.transition(
             upload.id, Event.HAND_OVER, changes_nothing, lease=lease.token, keep_lease=True
@@ -297,7 +297,7 @@ class TicketStoreContract:
     def test_activity_of_the_client_ends_a_lease(self, store: TicketStore) -> None:
         upload = new_upload(due_at=10.0, length=100)
         store.create(upload)
-        lease = store.lease_due(100.0, 30.0, in_process=True)
+        lease = store.lease_due(100.0, 130.0, in_process=True)
         assert lease is not None
         store.claim_range(upload.id, 0, 10, changes_nothing)
         with pytest.raises(LeaseLost):
@@ -312,11 +312,11 @@ class TicketStoreContract:
         for upload in (complete, idle):
             store.create(upload)
         store.transition(complete.id, Event.COMPLETE, changes_nothing)
-        lease = store.lease_due(100.0, 30.0, in_process=False)
+        lease = store.lease_due(100.0, 130.0, in_process=False)
         assert lease is not None
         assert lease.upload.id == idle.id
-        assert store.lease_due(100.0, 30.0, in_process=False) is None
-        other = store.lease_due(100.0, 30.0, in_process=True)
+        assert store.lease_due(100.0, 130.0, in_process=False) is None
+        other = store.lease_due(100.0, 130.0, in_process=True)
         assert other is not None
         assert other.upload.id == complete.id
 
@@ -329,7 +329,7 @@ class TicketStoreContract:
         store.record_ranges(
             claim, [(0, 10)], changes_nothing, release=True, digest=ChunkDigest(0, 10, "aa")
         )
-        lease = store.lease_due(100.0, 30.0, in_process=True)
+        lease = store.lease_due(100.0, 130.0, in_process=True)
         assert lease is not None
         store.remove(upload.id, lease=lease.token)
         assert store.find(upload.id) is None

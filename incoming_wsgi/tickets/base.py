@@ -167,8 +167,8 @@ class TicketStore(ABC):
     # work that is due
 
     @abstractmethod
-    def lease_due(self, now: float, lease_s: float, *, in_process: bool) -> Lease | None:
-        """Lease the upload that has been due longest, if one is due at `now`, for `lease_s`.
+    def lease_due(self, due_by: float, until: float, *, in_process: bool) -> Lease | None:
+        """Lease the upload that has been due longest, if one was due by then, `until` a time.
 
         Without `in_process` those are passed over whose web app has to be called in a process that
         knows its callback. The upload is due again when the lease is over.

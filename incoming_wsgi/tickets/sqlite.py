@@ -260,19 +260,19 @@ class SQLiteTicketStore(TicketStore):
 
     # work that is due
 
-    def lease_due(self, now: float, lease_s: float, *, in_process: bool) -> Lease | None:
+    def lease_due(self, due_by: float, until: float, *, in_process: bool) -> Lease | None:
         token = secrets.token_hex(16)
         with self._writing() as connection:
             row = connection.execute(
-                f"{SELECT_UPLOAD} WHERE due_at <= :now AND (:in_process OR {NEEDS_NO_CALLBACK}) "
+                f"{SELECT_UPLOAD} WHERE due_at <= :due_by AND (:in_process OR {NEEDS_NO_CALLBACK}) "
                 "ORDER BY due_at LIMIT 1",
-                {"now": now, "in_process": in_process},
+                {"due_by": due_by, "in_process": in_process},
             ).fetchone()
             if row is None:
                 return None
             connection.execute(
                 "UPDATE uploads SET lease = ?, due_at = ? WHERE key = ?",
-                (token, now + lease_s, row["key"]),
+                (token, until, row["key"]),
             )
             # The upload as it was when it was found due: its `due_at` says since when.
             return Lease(_to_upload(connection, row), token)
