@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from processes import workers
+from waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -57,11 +59,9 @@ def test_the_first_command_starts_example_1(clone):
         assert address, "no address was printed"
         with urllib.request.urlopen(address, timeout=30) as page:
             assert 'type="file"' in page.read().decode()
-        workers = subprocess.run(
-            ["ps", "-o", "ppid=", "-g", str(process.pid)], capture_output=True, text=True
-        ).stdout.split()
-        # The shell's child is gunicorn's master; two workers have it as their parent.
-        assert max(workers.count(parent) for parent in workers) >= 2
+        # The shell waits for gunicorn's master, and that has two workers.
+        (master,) = workers(process.pid)
+        wait_until(lambda: len(workers(master)) == 2, "two workers")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
