@@ -13,6 +13,7 @@ from .app import Authorize, Incoming
 from .config import Settings
 from .errors import (
     BadRequest,
+    BytesLost,
     ChunkTooLarge,
     Conflict,
     DigestMismatch,
@@ -21,6 +22,7 @@ from .errors import (
     Forbidden,
     IncomingError,
     IncompleteBody,
+    LeaseLost,
     LengthRequired,
     MethodNotAllowed,
     RangeNotSatisfiable,
@@ -29,6 +31,7 @@ from .errors import (
     Superseded,
     TicketStoreError,
     TooLarge,
+    TooLate,
     Unavailable,
     UploadGone,
     UploadNotFound,
@@ -47,6 +50,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 __all__ = [
     "Authorize",
     "BadRequest",
+    "BytesLost",
     "ChunkTooLarge",
     "CompleteUpload",
     "Conflict",
@@ -57,6 +61,7 @@ __all__ = [
     "Incoming",
     "IncomingError",
     "IncompleteBody",
+    "LeaseLost",
     "LengthRequired",
     "MethodNotAllowed",
     "OnCancelled",
@@ -68,6 +73,7 @@ __all__ = [
     "Superseded",
     "TicketStoreError",
     "TooLarge",
+    "TooLate",
     "Unavailable",
     "Upload",
     "UploadGone",

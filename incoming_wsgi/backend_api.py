@@ -11,6 +11,7 @@ import hmac
 import io
 import ipaddress
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +23,8 @@ from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import (
     BadRequest,
     Forbidden,
-    IncomingError,
     MethodNotAllowed,
+    TooLate,
     UploadNotFound,
     WrongState,
 )
@@ -33,13 +34,8 @@ __all__ = ["BackendAPI"]
 
 MAX_FORM_BYTES = 1024 * 1024
 DESTINATIONS = ("file",)
-
-
-class TooLate(IncomingError):
-    """The original's answer to what the state of an upload does not allow."""
-
-    code = "wrong_state"
-    status = 412
+# Forms are UTF-8 whatever they say: some HTTP clients name another charset by default.
+CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
 
 
 class BackendAPI:
@@ -175,8 +171,16 @@ class _Parameters:
     """Form values and the query; a form value wins. Raises BadRequest for what is not UTF-8."""
 
     def __init__(self, request: Request, body: Body) -> None:
-        form = request.environ | {"wsgi.input": io.BytesIO(body.read_all(MAX_FORM_BYTES))}
-        form["CONTENT_LENGTH"] = str(len(form["wsgi.input"].getvalue()))
+        content = body.read_all(MAX_FORM_BYTES)
+        form = {
+            **request.environ,
+            "wsgi.input": io.BytesIO(content),
+            "CONTENT_LENGTH": str(len(content)),
+            # Forms are UTF-8 whatever they say; some HTTP clients name another charset by default.
+            "CONTENT_TYPE": re.sub(
+                r"(?i);\s*charset=[^;]*", "", request.environ.get("CONTENT_TYPE", "")
+            ),
+        }
         parsed = Request(form)
         try:
             # Of a parameter that is there twice the first value counts; a file is no value.
@@ -184,6 +188,8 @@ class _Parameters:
             for name, value in (*parsed.POST.items(), *parsed.GET.items()):
                 if isinstance(value, str):
                     self._values.setdefault(name, value)
+                elif value.file is not None:
+                    value.file.close()
         except (UnicodeDecodeError, ValueError) as exc:
             raise BadRequest(f"the parameters cannot be read: {exc}") from exc
 

@@ -13,9 +13,9 @@ import os
 import threading
 import time
 
-from .errors import IncomingError
+from .errors import IncomingError, LeaseLost
 from .housekeeping import LEASE_S, Housekeeping
-from .tickets.base import Lease, LeaseLost
+from .tickets.base import Lease
 from .uploads import log_id, now
 
 __all__ = ["Background", "run_due"]
@@ -43,8 +43,13 @@ class Background:
             self._start_lock = threading.Lock()
         with self._start_lock:
             if self._dispatcher is None or not self._dispatcher.is_running_here():
-                self._dispatcher = _Dispatcher(self._housekeeping)
-                self._dispatcher.start()
+                dispatcher = _Dispatcher(self._housekeeping)
+                try:
+                    dispatcher.start()
+                except RuntimeError as exc:  # no more threads; the next request tries again
+                    log.error("event=background_not_started error=%s", exc)
+                else:
+                    self._dispatcher = dispatcher
 
     def wake(self) -> None:
         """Something may have become due."""
@@ -52,7 +57,8 @@ class Background:
             self._dispatcher.wake()
 
     def stop(self) -> None:
-        """Lease nothing more; what is under way goes on until it has ended or the process does."""
+        """Lease nothing more; what is under way goes on, its leases kept alive, until it has ended
+        or the process does."""
         dispatcher, self._dispatcher = self._dispatcher, None
         if dispatcher is not None and dispatcher.is_running_here():
             dispatcher.stop()
@@ -93,28 +99,35 @@ class _Dispatcher:
     def stop(self) -> None:
         self._stopping = True
         self.wake()
-        if self._thread is not threading.current_thread():
+        if not self._jobs.are_running():
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping or self._jobs.are_running():
             self._jobs.changed.clear()
             pause_s = LOOK_AGAIN_S
             try:
-                while self._jobs.have_room() and not self._stopping:
-                    lease = self._housekeeping.lease_due()
-                    if lease is None:
-                        due_at = self._housekeeping.next_due_at()
-                        if due_at is not None:
-                            pause_s = min(pause_s, max(0.01, due_at - now()))
-                        break
-                    self._jobs.start(lease)
+                pause_s = self._start_what_is_due()
             except IncomingError as exc:
                 log.error("event=background_failed error=%s", exc)
             except Exception:
                 log.exception("event=background_failed")
             self._jobs.changed.wait(pause_s)
             self._jobs.renew()
+
+    def _start_what_is_due(self) -> float:
+        """How long to wait before the next look. Looking is a read: whoever asks for the state of
+        an upload does not take part in the queue of writers."""
+        while self._jobs.have_room() and not self._stopping:
+            due_at = self._housekeeping.next_due_at()
+            if due_at is None:
+                break
+            if due_at > now():
+                return min(LOOK_AGAIN_S, due_at - now() + 0.001)
+            lease = self._housekeeping.lease_due()
+            if lease is not None:
+                self._jobs.start(lease)
+        return LOOK_AGAIN_S
 
 
 class _Jobs:
@@ -129,12 +142,19 @@ class _Jobs:
     def have_room(self) -> bool:
         return len(self._running) < MAX_JOBS
 
+    def are_running(self) -> bool:
+        return bool(self._running)
+
     def start(self, lease: Lease) -> threading.Thread:
-        self._running[lease.token] = lease
         thread = threading.Thread(
             target=self._do, args=(lease,), name=f"incoming-{log_id(lease.upload.id)}", daemon=True
         )
-        thread.start()
+        self._running[lease.token] = lease
+        try:
+            thread.start()
+        except BaseException:
+            del self._running[lease.token]  # its lease ends, and somebody else will do it
+            raise
         return thread
 
     def renew(self) -> None:

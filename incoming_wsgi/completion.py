@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .config import Settings
-from .errors import UploadNotFound, WrongState
+from .errors import BytesLost, LeaseLost, UploadNotFound, WrongState
 from .handover import (
     Answer,
     OnCancelled,
@@ -31,7 +31,7 @@ from .handover import (
 )
 from .states import Event, UploadState
 from .storage.base import Storage
-from .tickets.base import Decide, Lease, LeaseLost, TicketStore
+from .tickets.base import Decide, Lease, TicketStore
 from .uploads import Upload, log_id, now
 
 __all__ = ["Callbacks", "Completion", "unless_due"]
@@ -39,6 +39,7 @@ __all__ = ["Callbacks", "Completion", "unless_due"]
 log = logging.getLogger("incoming_wsgi")
 
 MAX_RETRY_S = 60.0
+LOST = "what was stored of the file is lost on the server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +90,24 @@ class Completion:
         }
 
     def _can_be_told(self, upload: Upload) -> bool:
-        return upload.signal_finish_url is not None or self._callbacks.on_cancelled is not None
+        """A process without the app's callbacks, such as cron's, leaves the telling to one that
+        has them."""
+        callbacks = self._callbacks
+        return bool(
+            upload.signal_finish_url or callbacks.on_cancelled or callbacks.on_finished is None
+        )
 
     # what happens
 
     def complete(self, upload: Upload, *, lease: str | None = None) -> Upload:
         """Seal the file of an upload in which nothing is missing, and make its handover due: at
-        once, or for the holder of the lease, which is kept."""
+        once, or for the holder of the lease, which is kept.
+
+        Returns the upload as it is then: COMPLETE or later, or cancelled in between.
+        """
         assert upload.length is not None
-        self._storage.seal(upload.id, upload.length)
         try:
+            self._storage.seal(upload.id, upload.length)
             upload = self._tickets.transition(
                 upload.id,
                 Event.COMPLETE,
@@ -108,7 +117,30 @@ class Completion:
             )
         except WrongState:  # another request saw the same, or it was cancelled
             return self._tickets.load(upload.id)
+        except BytesLost as exc:
+            return self.lost(upload, exc, lease=lease)
         log.info("upload=%s event=complete length=%s", log_id(upload.id), upload.length)
+        return upload
+
+    def lost(self, upload: Upload, error: BytesLost, *, lease: str | None = None) -> Upload:
+        """Stored bytes are gone, and nothing brings them back: end the upload, if it has not ended
+        already. Returns it as it is then; a lease is kept."""
+
+        def cancel(upload: Upload) -> Mapping[str, Any]:
+            return self.cancelled(upload, reason=LOST, tell_app=True)
+
+        try:
+            upload = self._tickets.transition(
+                upload.id,
+                Event.CANCEL,
+                cancel if lease is None else unless_due(cancel),
+                lease=lease,
+                keep_lease=True,
+            )
+        except WrongState:  # it was cancelled, that is why
+            return self._tickets.load(upload.id)
+        log.error("upload=%s event=bytes_lost error=%s", log_id(upload.id), error)
+        self._storage.delete(upload.id)
         return upload
 
     def clear_away(self, upload: Upload) -> None:
@@ -120,8 +152,11 @@ class Completion:
         """One attempt: call the app, and let its answer follow. For COMPLETE uploads, and for
         HANDING_OVER ones whose process has died."""
         upload = lease.upload
-        if upload.attempt > 0 and not self._storage.exists(upload.id):
-            self._settle(lease, Event.FINISH, self.finished)
+        if not self._storage.exists(upload.id):
+            if upload.attempt > 0:
+                self._settle(lease, Event.FINISH, self.finished)
+            else:
+                self.give_up(lease, "the file is not in the storage folder any more")
             return
         upload = self._tickets.transition(
             upload.id,
@@ -130,9 +165,6 @@ class Completion:
             lease=lease.token,
             keep_lease=True,
         )
-        if not self._storage.exists(upload.id):
-            self.give_up(lease, "the file is not in the storage folder any more")
-            return
         outcome = self._call(upload)
         log.info(
             "upload=%s event=handed_over attempt=%d answer=%s reason=%r",
@@ -164,8 +196,8 @@ class Completion:
 
     def give_up(self, lease: Lease, reason: str) -> None:
         due_at = now() + self._settings.keep_failed_s
+        log.warning("upload=%s event=given_up reason=%r", log_id(lease.upload.id), reason)
         self._settle(lease, Event.GIVE_UP, lambda _: {"reason": reason, "due_at": due_at})
-        log.warning("upload=%s event=handover_failed reason=%r", log_id(lease.upload.id), reason)
 
     def tell_of_cancellation(self, lease: Lease) -> None:
         """Call the app once: whatever it answers, it knows. Only a call that did not get through is
@@ -182,7 +214,7 @@ class Completion:
         pause_s = self._settings.keep_finished_s if told else self._pause_s(upload.attempt + 1)
         self._settle(
             lease,
-            Event.CANCEL,
+            Event.TELL,
             lambda upload: {
                 "attempt": upload.attempt + 1,
                 "notified": told,
@@ -206,7 +238,7 @@ class Completion:
         assert self._callbacks.on_finished is not None, "leased without a callback"
         return call_function(self._callbacks.on_finished, upload, path)
 
-    def _settle(self, lease: Lease, event: Event, decide: Any) -> None:
+    def _settle(self, lease: Lease, event: Event, decide: Decide) -> None:
         try:
             upload = self._tickets.transition(lease.upload.id, event, decide, lease=lease.token)
         except (LeaseLost, WrongState, UploadNotFound):

@@ -26,6 +26,7 @@ ENVIRON_PREFIX = "INCOMING_"
 DATABASE_NAME = "incoming.db"  # in the storage folder
 KIB = 1024
 MIB = 1024 * KIB
+MAX_SECONDS = 10 * 365 * 86400.0
 
 
 class SettingKeywords(TypedDict, total=False):
@@ -136,7 +137,10 @@ class Settings:
             "keep_finished_s",
             "keep_failed_s",
         ):
-            self._require(name, getattr(self, name) > 0, "more than 0 seconds")
+            seconds = getattr(self, name)
+            self._require(
+                name, 0 < seconds < MAX_SECONDS, "more than 0 and less than ten years of seconds"
+            )
         self._require("durability", self.durability in ("process", "disk"), '"process" or "disk"')
         self._require("allow_origins", not isinstance(self.allow_origins, str), "a list of origins")
         self._require("backend_token", self.backend_token != "", "a token, or None for no token")

@@ -17,6 +17,7 @@ from .completion import Completion
 from .config import Settings
 from .errors import (
     BadRequest,
+    BytesLost,
     FileChanged,
     FileTooLarge,
     RangeNotSatisfiable,
@@ -121,17 +122,11 @@ class Engine:
             raise WrongSecret
 
     def confirm(self, upload_id: str) -> Upload:
-        """The app that answered "wait" has taken the file.
+        """The app that answered "wait", or is being asked, has taken the file.
 
-        Raises WrongState if it has not been asked.
+        Raises WrongState if it was not asked, has refused or has answered for good.
         """
-
-        def finish(upload: Upload) -> Mapping[str, Any]:
-            if upload.state is UploadState.COMPLETE and upload.attempt == 0:
-                raise WrongState(state=upload.state.value, event=Event.CONFIRM.value)
-            return self._completion.finished(upload)
-
-        upload = self._tickets.transition(upload_id, Event.CONFIRM, finish)
+        upload = self._tickets.transition(upload_id, Event.CONFIRM, self._completion.finished)
         self._completion.clear_away(upload)
         log.info("upload=%s event=confirmed", log_id(upload_id))
         return upload
@@ -147,12 +142,12 @@ class Engine:
     def declare(self, upload_id: str, declaration: Declaration) -> Upload:
         """The first time say which file will come, later make sure that it is the same.
 
-        Until the first byte is stored another file may be declared. Raises FileChanged,
-        FileTooLarge, UploadGone.
+        Until bytes have been sent another file may be declared. Raises FileChanged, FileTooLarge,
+        UploadGone.
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
-            if upload.received.ranges:
+            if upload.state is not UploadState.CREATED:
                 _check_same_file(upload, declaration)
                 return {**_still_unknown(upload, declaration), **self._activity(upload)}
             self._check_length(upload, declaration.length)
@@ -206,22 +201,29 @@ class Engine:
         claim = self._tickets.claim_range(upload_id, start, stop, decide)
         try:
             upload = self._receiving.receive(claim, start, blocks, digest)
+        except BytesLost as exc:
+            upload = self._completion.lost(claim.upload, exc)
         except Superseded:
             self._clear_away_if_gone(self._tickets.load(upload_id))
             raise
+        upload = self._complete_if_nothing_is_missing(upload)
         self._clear_away_if_gone(upload)
-        return self._complete_if_nothing_is_missing(upload)
+        return upload
 
     def cancel(self, upload_id: str, *, reason: str, tell_app: bool) -> Upload:
         """End an upload without delivery; a cancelled one stays as it is. Raises WrongState when it
         is being handed over or is finished."""
 
         def decide(upload: Upload) -> Mapping[str, Any]:
-            if upload.state is UploadState.CANCELLED:
-                return {}
             return self._completion.cancelled(upload, reason=reason, tell_app=tell_app)
 
-        upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
+        try:
+            upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
+        except WrongState:
+            upload = self._tickets.load(upload_id)
+            if upload.state is not UploadState.CANCELLED:
+                raise
+            return upload
         self._storage.delete(upload_id)
         log.info("upload=%s event=cancelled", log_id(upload_id))
         return upload

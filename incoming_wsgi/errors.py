@@ -10,17 +10,20 @@
     ├── Conflict                   409
     │   ├── WrongState             409  the upload's state does not allow it
     │   ├── FileChanged            409  not the file that this upload was begun with
+    │   ├── LeaseLost              409  somebody else looks after the upload now
     │   └── Superseded             409  a newer request writes these bytes
     ├── UploadGone                 410  a write to a cancelled or expired upload
     ├── LengthRequired             411
+    ├── TooLate                    412  the backend's word for WrongState
     ├── TooLarge                   413
     │   ├── ChunkTooLarge          413
     │   └── FileTooLarge           413
     ├── RangeNotSatisfiable        416
     ├── DigestMismatch             422  the bytes are not what the client meant to send
     ├── Unavailable                503  try again later
-    ├── StorageFull                507
     ├── StorageError               500  the storage back end failed
+    │   ├── BytesLost              500  stored bytes are not where they were put
+    │   └── StorageFull            507
     └── TicketStoreError           500  the ticket store failed
 
 `code` is stable and meant for programs, `status` is the HTTP status that fits, the evidence stands
@@ -33,6 +36,7 @@ from __future__ import annotations
 
 __all__ = [
     "BadRequest",
+    "BytesLost",
     "ChunkTooLarge",
     "Conflict",
     "DigestMismatch",
@@ -41,6 +45,7 @@ __all__ = [
     "Forbidden",
     "IncomingError",
     "IncompleteBody",
+    "LeaseLost",
     "LengthRequired",
     "MethodNotAllowed",
     "RangeNotSatisfiable",
@@ -49,6 +54,7 @@ __all__ = [
     "Superseded",
     "TicketStoreError",
     "TooLarge",
+    "TooLate",
     "Unavailable",
     "UploadGone",
     "UploadNotFound",
@@ -156,6 +162,15 @@ class Superseded(Conflict):
         )
 
 
+class LeaseLost(Conflict):
+    """What was to be done in the name of a lease is left to whoever has it now."""
+
+    code = "lease_lost"
+
+    def __init__(self) -> None:
+        super().__init__("The lease has ended; somebody else looks after this upload now.")
+
+
 class UploadGone(IncomingError):
     """A write to an upload that was cancelled or has expired; `reason` says by whom or why."""
 
@@ -173,6 +188,13 @@ class LengthRequired(IncomingError):
 
     def __init__(self) -> None:
         super().__init__("Send a Content-Length: bodies of unknown length are not taken here.")
+
+
+class TooLate(IncomingError):
+    """The original's answer to a backend function that the upload's state does not allow."""
+
+    code = "too_late"
+    status = 412
 
 
 class TooLarge(IncomingError):
@@ -240,6 +262,12 @@ class Unavailable(IncomingError):
 class StorageError(IncomingError):
     code = "storage_error"
     status = 500
+
+
+class BytesLost(StorageError):
+    """Somebody has removed or changed what was stored; no retry will bring it back."""
+
+    code = "bytes_lost"
 
 
 class StorageFull(StorageError):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from .uploads import Upload, log_id, numbered
 
@@ -51,7 +52,7 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`reached`: the app has seen the call and said something, good or not. `reason` explains
+    """`reached`: the app may have seen the call, whatever it made of it. `reason` explains
     Answer.NONE in words that may be shown to the person at the page: no addresses, no secrets."""
 
     answer: Answer
@@ -71,6 +72,8 @@ class CompleteUpload:
         """Where the file is now, absolute. It may be moved away, or read and left."""
 
     def __getattr__(self, name: str) -> object:
+        if name.startswith("_") or name == "record":  # while it is being copied or unpickled
+            raise AttributeError(name)
         return getattr(self.record, name)
 
     @property
@@ -185,20 +188,28 @@ def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
                         f"the web app answered {response.status_code} {response.reason}".rstrip(),
                     )
                 return _understand(_first_bytes(response, deadline))
-    except requests.Timeout:
-        return Outcome(
-            Answer.NONE, f"the web app did not answer within {timeout_s:g} s", reached=False
-        )
-    except requests.RequestException as exc:
-        log.info(
-            "upload=%s event=handover_failed error=%s", log_id(fields["id"]), type(exc).__name__
-        )
+    except requests.ConnectTimeout:
         return Outcome(Answer.NONE, "the web app could not be reached", reached=False)
+    except requests.Timeout:
+        return Outcome(Answer.NONE, f"the web app did not answer within {timeout_s:g} s")
+    except requests.ConnectionError as exc:
+        log.info("upload=%s event=app_not_reached error=%s", log_id(fields["id"]), _cause(exc))
+        refused = isinstance(_cause(exc), NewConnectionError)
+        return Outcome(Answer.NONE, "the web app could not be reached", reached=not refused)
+    except Exception as exc:  # noqa: BLE001 - a URL may fail in ways of its own, deep down
+        log.warning("upload=%s event=app_not_reached error=%r", log_id(fields["id"]), exc)
+        return Outcome(Answer.NONE, "the web app could not be reached", reached=False)
+
+
+def _cause(error: requests.ConnectionError) -> object:
+    """What urllib3 says of it."""
+    cause = error.args[0] if error.args else error
+    return getattr(cause, "reason", None) or cause
 
 
 def _first_bytes(response: requests.Response, deadline: float) -> bytes:
     body = b""
-    for piece in response.iter_content(1024):
+    for piece in response.iter_content(WORD_BYTES):
         body += piece
         if len(body) >= WORD_BYTES:
             break

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .completion import Completion, unless_due
+from .errors import LeaseLost
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Storage
-from .tickets.base import Lease, LeaseLost, TicketStore
+from .tickets.base import Lease, TicketStore
 from .uploads import Upload, log_id, now
 
 __all__ = ["LEASE_S", "Housekeeping"]
@@ -65,13 +66,12 @@ class Housekeeping:
             step = self._complete if upload.is_complete else self._expire
             lease = step(lease)
             upload = lease.upload
-            if upload.state is UploadState.CANCELLED and upload.notified:
-                return  # nobody to be told; to be forgotten in its time
         if upload.state in (UploadState.COMPLETE, UploadState.HANDING_OVER):
             self._completion.hand_over(lease)
         elif upload.state is UploadState.AWAITING_CONFIRMATION:
             self._completion.not_confirmed(lease)
         elif upload.state is UploadState.CANCELLED and not upload.notified:
+            self.renew(lease)  # a call cannot be taken back: make sure that it is ours to make
             self._storage.delete(upload.id)
             self._completion.tell_of_cancellation(lease)
         else:
@@ -83,10 +83,14 @@ class Housekeeping:
     def _expire(self, lease: Lease) -> Lease:
         def expire(upload: Upload) -> Mapping[str, Any]:
             changes = self._completion.cancelled(upload, reason=EXPIRED, tell_app=True)
-            return changes if changes["notified"] else unless_due(lambda _: changes)(upload)
+            return {**changes, "notified": False}  # that comes next, if there is anybody
 
         upload = self._tickets.transition(
-            lease.upload.id, Event.EXPIRE, expire, lease=lease.token, keep_lease=True
+            lease.upload.id,
+            Event.EXPIRE,
+            unless_due(expire),
+            lease=lease.token,
+            keep_lease=True,
         )
         self._storage.delete(upload.id)
         log.info("upload=%s event=expired", log_id(upload.id))
@@ -96,6 +100,15 @@ class Housekeeping:
         """The time of a finished, cancelled or failed upload is over. The file goes first: a record
         without a file is forgotten next time, a file without a record would stay for ever."""
         upload = lease.upload
+        if upload.state is UploadState.FAILED:
+            # From here on nobody can ask for the file to be handed over again.
+            self._tickets.transition(
+                upload.id,
+                Event.CANCEL,
+                lambda _: {"notified": True},
+                lease=lease.token,
+                keep_lease=True,
+            )
         if upload.state is not UploadState.FINISHED or upload.remove_file_when_finished:
             self._storage.delete(upload.id)
         self._tickets.remove(upload.id, lease=lease.token)

@@ -83,7 +83,12 @@ class Receiving:
             except BaseException:
                 progress.record(release=True)
                 raise
-            return progress.record(release=True, digest=_to_keep(digest, checking, start, position))
+            # What was stored before, or by somebody else, is not what this digest was made of.
+            is_whole = claim.gaps == ((start, position),)
+            return progress.record(
+                release=True,
+                digest=_to_keep(digest, start, position) if is_whole else None,
+            )
 
 
 class _Progress:
@@ -95,7 +100,6 @@ class _Progress:
         self._receiving = receiving
         self._claim = claim
         self._writer = writer
-        # A digest is still to be checked: until then no byte is recorded, only that there is life.
         self._provisional = provisional
         self._written: list[Range] = []
         self._recorded_at = time.monotonic()
@@ -115,30 +119,27 @@ class _Progress:
         return lambda: self._receiving.tickets.may_write(self._claim, start, stop)
 
     def record_now_and_then(self) -> None:
-        if time.monotonic() - self._recorded_at < RECORD_EVERY_S:
-            return
-        self._recorded_at = time.monotonic()
-        if self._provisional:
-            self._record((), release=False)
-        else:
+        if time.monotonic() - self._recorded_at >= RECORD_EVERY_S:
+            self._recorded_at = time.monotonic()
             self.record(release=False)
 
     def record(self, *, release: bool, digest: ChunkDigest | None = None) -> Upload:
-        if self._receiving.sync and self._written:
+        """Record what has been written, or, while a digest is still to be checked and the request
+        goes on, only that there is life."""
+        ranges = () if self._provisional and not release else tuple(self._written)
+        if ranges and self._receiving.sync:
             self._writer.flush()
-        upload = self._record(self._written, release=release, digest=digest)
-        self._written.clear()
-        return upload
-
-    def _record(
-        self, ranges: Iterable[Range], *, release: bool, digest: ChunkDigest | None = None
-    ) -> Upload:
-        return self._receiving.tickets.record_ranges(
+        upload = self._receiving.tickets.record_ranges(
             self._claim, ranges, self._receiving.activity, release=release, digest=digest
         )
+        if ranges:
+            self._written.clear()
+        return upload
 
     def forget(self) -> None:
-        self._record((), release=True)
+        """Give the claim back without a record."""
+        self._written.clear()
+        self.record(release=True)
 
 
 def _overlaps(gaps: Iterable[Range], start: int, stop: int) -> Iterator[Range]:
@@ -157,9 +158,7 @@ def _verify(checking: Any, digest: ExpectedDigest | None) -> None:
         )
 
 
-def _to_keep(
-    digest: ExpectedDigest | None, checking: Any, start: int, stop: int
-) -> ChunkDigest | None:
+def _to_keep(digest: ExpectedDigest | None, start: int, stop: int) -> ChunkDigest | None:
     if digest is None or digest.algorithm != "sha256":
         return None
-    return ChunkDigest(start, stop, checking.hexdigest())
+    return ChunkDigest(start, stop, digest.value.hex())

@@ -45,8 +45,9 @@ class Event(str, Enum):
     CONFIRM = "confirm"  # the app called finish_upload, maybe before its "wait" was read
     GIVE_UP = "give_up"  # no good answer for too long
     RETRY = "retry"  # somebody asked to hand a failed upload over again
-    CANCEL = "cancel"  # the page or the backend
+    CANCEL = "cancel"  # the page, the backend, or the loss of what was stored
     EXPIRE = "expire"  # nothing moved for too long
+    TELL = "tell"  # the app was called about the cancellation
 
 
 _NEW, _UPL, _COM, _HAN = (
@@ -65,15 +66,15 @@ ___ = None
 
 # fmt: off
 _ROWS: Mapping[UploadState, tuple[UploadState | None, ...]] = {
-    #       decl. store compl. hand  delay wait  fin.  conf. g.up  retry canc. expire
-    _NEW: ( _NEW, _UPL, _COM,  ___,  ___,  ___,  ___,  ___,  ___,  ___,  _CAN, _CAN),
-    _UPL: ( _UPL, _UPL, _COM,  ___,  ___,  ___,  ___,  ___,  ___,  ___,  _CAN, _CAN),
-    _COM: ( ___,  ___,  ___,   _HAN, ___,  ___,  _FIN, _FIN, ___,  ___,  _CAN, ___ ),
-    _HAN: ( ___,  ___,  ___,   _HAN, _COM, _AWA, _FIN, _FIN, _FAI, ___,  ___,  ___ ),
-    _AWA: ( ___,  ___,  ___,   ___,  ___,  ___,  _FIN, _FIN, _FAI, ___,  ___,  ___ ),
-    _FIN: ( ___,  ___,  ___,   ___,  ___,  ___,  ___,  ___,  ___,  ___,  ___,  ___ ),
-    _CAN: ( ___,  ___,  ___,   ___,  ___,  ___,  ___,  ___,  ___,  ___,  _CAN, ___ ),
-    _FAI: ( ___,  ___,  ___,   ___,  ___,  ___,  ___,  ___,  ___,  _COM, _CAN, ___ ),
+    #       decl. store compl. hand  delay wait  fin.  conf. g.up  retry canc. expire tell
+    _NEW: ( _NEW, _UPL, _COM,  ___,  ___,  ___,  ___,  ___,  ___,  ___,  _CAN, _CAN,  ___ ),
+    _UPL: ( _UPL, _UPL, _COM,  ___,  ___,  ___,  ___,  ___,  ___,  ___,  _CAN, _CAN,  ___ ),
+    _COM: ( ___,  ___,  ___,   _HAN, ___,  ___,  _FIN, ___,  _FAI, ___,  _CAN, ___,   ___ ),
+    _HAN: ( ___,  ___,  ___,   _HAN, _COM, _AWA, _FIN, _FIN, _FAI, ___,  ___,  ___,   ___ ),
+    _AWA: ( ___,  ___,  ___,   ___,  ___,  ___,  _FIN, _FIN, _FAI, ___,  ___,  ___,   ___ ),
+    _FIN: ( ___,  ___,  ___,   ___,  ___,  ___,  ___,  ___,  ___,  ___,  ___,  ___,   ___ ),
+    _CAN: ( ___,  ___,  ___,   ___,  ___,  ___,  ___,  ___,  ___,  ___,  ___,  ___,   _CAN),
+    _FAI: ( ___,  ___,  ___,   ___,  ___,  ___,  ___,  ___,  ___,  _COM, _CAN, ___,   ___ ),
 }
 # fmt: on
 

@@ -7,7 +7,9 @@ the browser sent is metadata, never a path: `safe_filename` makes it fit to be j
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
+import re
 import secrets
 import time
 import unicodedata
@@ -137,9 +139,22 @@ def is_http_url(text: str) -> bool:
     """Whether `text` is an absolute URL that can be called over HTTP."""
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        return (
+            parts.scheme in ("http", "https")
+            and parts.port != 0
+            and not re.search(r"[\s\x00-\x20\x7f]", text)
+            and _is_host(parts.hostname or "")
+        )
+    except ValueError:  # UnicodeError is one
         return False
+
+
+def _is_host(name: str) -> bool:
+    """Raises ValueError for some that are none."""
+    if ":" in name:
+        return ipaddress.ip_address(name).version == 6
+    labels = name.removesuffix(".").encode("idna").decode().split(".")
+    return all(re.fullmatch(r"[a-z0-9_-]{1,63}", label) for label in labels)
 
 
 def safe_filename(name: str | None) -> str:

@@ -10,7 +10,7 @@ from webtest.app import AppError
 
 from incoming_wsgi import Incoming
 from incoming_wsgi.states import Event, UploadState
-from incoming_wsgi.tickets.base import changes_nothing
+from incoming_wsgi.testing.tickets import changes_nothing
 
 LOOPBACK = {"REMOTE_ADDR": "127.0.0.1"}
 URL = "http://127.0.0.1:9/api/backend/upload_finished"

@@ -57,7 +57,7 @@ def test_a_misspelt_variable_is_refused():
         ("INCOMING_BACKEND_API", "yes", "say true or false"),
         ("INCOMING_CHUNK_BYTES", "0", "chunk_bytes is 0; it must be 1 or more"),
         ("INCOMING_CHUNK_BYTES", "99999999", "it must be max_chunk_bytes at most"),
-        ("INCOMING_IDLE_TIMEOUT_S", "-1", "more than 0 seconds"),
+        ("INCOMING_IDLE_TIMEOUT_S", "-1", "more than 0 and less than ten years"),
         ("INCOMING_DURABILITY", "ram", 'durability is \'ram\'; it must be "process" or "disk"'),
     ],
 )

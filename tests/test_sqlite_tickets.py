@@ -16,9 +16,8 @@ from incoming_wsgi.errors import TicketStoreError, WrongState
 from incoming_wsgi.ranges import RangeSet
 from incoming_wsgi.states import Event, UploadState
 from incoming_wsgi.testing import TicketStoreContract
-from incoming_wsgi.testing.tickets import new_upload
+from incoming_wsgi.testing.tickets import changes_nothing, new_upload
 from incoming_wsgi.tickets._filesystems import is_network_file_system
-from incoming_wsgi.tickets.base import changes_nothing
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
 
 
@@ -242,6 +241,7 @@ MOUNTINFO = """\
 26 22 0:47 / /mnt/ssh rw - fuse.sshfs me@server: rw
 27 22 0:48 / /twice rw - nfs server:/x rw
 28 22 254:2 / /twice rw - ext4 /dev/vdc rw
+29 22 0:49 / /mnt/Grüße rw - nfs server:/y rw
 """
 
 
@@ -257,6 +257,7 @@ MOUNTINFO = """\
         ("/mnt/my share/incoming", True),
         ("/mnt/ssh", True),
         ("/twice/x", False),
+        ("/mnt/Grüße/incoming", True),
     ],
 )
 def test_network_file_systems_are_recognised(tmp_path, folder, expected):

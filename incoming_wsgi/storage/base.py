@@ -4,8 +4,9 @@ The engine has checked the upload, its state and its lengths before it calls; a 
 after bytes alone. It is called from many threads and processes at once and keeps no state of its
 own that matters: whatever one process has written, any other can seal, read or delete.
 
-Errors: StorageFull when there is no room (disk, quota), StorageError for everything else; nothing
-of the outside library that a back end uses may leak through. `testing.StorageContract` holds what
+Errors: StorageFull when there is no room (disk, quota), FileTooLarge where no file can be that
+long, BytesLost when what was stored is gone, StorageError for everything else, which may pass;
+nothing of the outside library that a back end uses may leak through. `testing.StorageContract` holds what
 is said here as tests.
 """
 
@@ -38,7 +39,7 @@ class Writer(ABC):
     def fence(self) -> None:
         """Wait until every `write` to this upload, of any process, that has asked for its permit
         before has come to its end. It never waits for anybody's client: a `write` has its block
-        in memory."""
+        in memory. With dozens of writers that never pause it may take seconds."""
 
     @abstractmethod
     def flush(self) -> None:
@@ -68,20 +69,20 @@ class Storage(ABC):
     @abstractmethod
     def open_writer(self, upload_id: str, *, create: bool) -> Writer:
         """A new writer. With `create` the upload's bytes begin to exist if they did not; without
-        it, StorageError if they do not exist. Never empties or shortens anything."""
+        it, BytesLost if they do not exist. Never empties or shortens anything."""
 
     @abstractmethod
     def seal(self, upload_id: str, length: int) -> None:
         """Make all `length` bytes durable; the upload is about to be handed over.
 
         Waits like `fence()`. An upload of length 0 that nobody has written to begins to exist.
-        Sealing twice is harmless. Raises StorageError if there are not exactly `length` bytes.
+        Sealing twice is harmless. Raises BytesLost if there are not exactly `length` bytes.
         """
 
     @abstractmethod
     def exists(self, upload_id: str) -> bool:
         """Whether the upload's bytes are (still) in their place. False after the web app has
-        taken them away."""
+        taken them away. Raises StorageError if the place itself is away, so that nobody can say."""
 
     @abstractmethod
     def locate(self, upload_id: str) -> Path:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import StorageError, StorageFull
+from ..errors import BytesLost, FileTooLarge, StorageError, StorageFull
 from ..uploads import UPLOAD_ID_PATTERN
 from .base import Block, Storage, Writer
 
@@ -41,6 +41,7 @@ class FileStorage(Storage):
         # Resolved at once: a later chdir must not move the storage.
         self.folder = Path(folder).absolute()
         self.files = self.folder / "files"
+        self._identity: tuple[int, int] | None = None  # of `files`, as it was at the start
 
     def prepare(self) -> None:
         try:
@@ -55,6 +56,7 @@ class FileStorage(Storage):
                 "Give one that this user may write to."
             ) from exc
         self._try_file_system()
+        self._identity = _identity(self.files)
 
     def _try_file_system(self) -> None:
         """Do once what uploads will do. Better refused at the start than with a user's file."""
@@ -92,23 +94,31 @@ class FileStorage(Storage):
     def open_writer(self, upload_id: str, *, create: bool) -> Writer:
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be opened"):
-            return _FileWriter(os.open(self.locate(upload_id), flags, FILE_MODE))
+            try:
+                return _FileWriter(os.open(self.locate(upload_id), flags, FILE_MODE))
+            except FileNotFoundError as exc:
+                self._check_place()
+                raise BytesLost(f"The file of upload {upload_id[:8]} has been removed.") from exc
 
     def seal(self, upload_id: str, length: int) -> None:
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be sealed"):
             flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if length else os.O_CREAT)
-            descriptor = os.open(self.locate(upload_id), flags, FILE_MODE)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                size = os.fstat(descriptor).st_size
-                if size != length:
-                    raise StorageError(
-                        f"The file of upload {upload_id[:8]} has {size} bytes instead of {length}; "
-                        "somebody else has changed it."
-                    )
-                os.fdatasync(descriptor)
+                descriptor = os.open(self.locate(upload_id), flags, FILE_MODE)
+            except FileNotFoundError as exc:
+                self._check_place()
+                raise BytesLost(f"The file of upload {upload_id[:8]} has been removed.") from exc
+            try:
+                with _locked(descriptor, fcntl.LOCK_EX):
+                    size = os.fstat(descriptor).st_size
+                    os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
+            if size != length:
+                raise BytesLost(
+                    f"The file of upload {upload_id[:8]} has {size} bytes instead of {length}; "
+                    "somebody else has changed it."
+                )
             self._sync_folder()
 
     def _sync_folder(self) -> None:
@@ -119,7 +129,22 @@ class FileStorage(Storage):
             os.close(descriptor)
 
     def exists(self, upload_id: str) -> bool:
-        return self.locate(upload_id).is_file()
+        if self.locate(upload_id).is_file():
+            return True
+        self._check_place()
+        return False
+
+    def _check_place(self) -> None:
+        """A file that is not there was taken or lost, unless the whole folder is away."""
+        try:
+            same = self._identity in (None, _identity(self.files))
+        except OSError:
+            same = False
+        if not same:
+            raise StorageError(
+                f"The folder {self.files} is not the one that was there at the start. Mount it "
+                "again, or restart if it was replaced on purpose."
+            )
 
     def locate(self, upload_id: str) -> Path:
         # The one place where an id becomes a path.
@@ -137,7 +162,11 @@ class _FileWriter(Writer):
         self._descriptor = descriptor
 
     def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
-        with _storage_errors("A block cannot be stored"), self._locked(fcntl.LOCK_SH):
+        length = position + len(block)
+        with (
+            _storage_errors("A block cannot be stored", position, length),
+            _locked(self._descriptor, fcntl.LOCK_SH),
+        ):
             if not permit():
                 return False
             view = memoryview(block)
@@ -148,7 +177,7 @@ class _FileWriter(Writer):
             return True
 
     def fence(self) -> None:
-        with _storage_errors("The file cannot be locked"), self._locked(fcntl.LOCK_EX):
+        with _storage_errors("The file cannot be locked"), _locked(self._descriptor, fcntl.LOCK_EX):
             pass
 
     def flush(self) -> None:
@@ -158,17 +187,24 @@ class _FileWriter(Writer):
     def close(self) -> None:
         os.close(self._descriptor)
 
-    @contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        fcntl.flock(self._descriptor, how)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
-def _storage_errors(what: str) -> Iterator[None]:
+def _locked(descriptor: int, how: int) -> Iterator[None]:
+    fcntl.flock(descriptor, how)
+    try:
+        yield
+    finally:
+        # Not by closing alone: a process forked meanwhile has the same open file, and the lock.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _storage_errors(what: str, position: int = 0, length: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
@@ -176,4 +212,6 @@ def _storage_errors(what: str) -> Iterator[None]:
             raise StorageFull(
                 f"{what}: {exc.strerror}. What was acknowledged is kept; try again later."
             ) from exc
+        if exc.errno == errno.EFBIG:  # the file system's limit, or ulimit's
+            raise FileTooLarge(length=length, max_length_bytes=position) from exc
         raise StorageError(f"{what}: {exc.strerror}") from exc

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..errors import StorageError
+from ..errors import BytesLost
 from ..storage.base import Storage
 from ..uploads import new_upload_id
 
@@ -74,7 +74,7 @@ class StorageContract:
         assert storage.locate(upload_id).read_bytes() == b"first"
 
     def test_writing_without_a_beginning_is_refused(self, storage: Storage, upload_id: str) -> None:
-        with pytest.raises(StorageError), storage.open_writer(upload_id, create=False):
+        with pytest.raises(BytesLost), storage.open_writer(upload_id, create=False):
             pass
 
     def test_fence_waits_for_a_block_that_has_its_permit(
@@ -131,11 +131,11 @@ class StorageContract:
     ) -> None:
         with storage.open_writer(upload_id, create=True) as writer:
             writer.write(0, b"abc", allow)
-        with pytest.raises(StorageError, match="3 bytes instead of"):
+        with pytest.raises(BytesLost, match="3 bytes instead of"):
             storage.seal(upload_id, length)
 
     def test_seal_refuses_a_file_that_is_gone(self, storage: Storage, upload_id: str) -> None:
-        with pytest.raises(StorageError):
+        with pytest.raises(BytesLost):
             storage.seal(upload_id, 3)
 
     def test_delete_removes_and_may_be_repeated(self, storage: Storage, upload_id: str) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ..errors import TicketStoreError, UploadNotFound, WrongState
+from ..errors import LeaseLost, TicketStoreError, UploadNotFound, WrongState
 from ..states import Event, UploadState
-from ..tickets.base import LeaseLost, TicketStore, changes_nothing
+from ..tickets.base import TicketStore
 from ..uploads import ChunkDigest, Upload, new_upload_id
 
-__all__ = ["TicketStoreContract"]
+__all__ = ["TicketStoreContract", "changes_nothing", "new_upload"]
 
 MakeStore = Callable[[], TicketStore]
 
@@ -28,6 +28,10 @@ def new_upload(**values: Any) -> Upload:
             **values,
         }
     )
+
+
+def changes_nothing(_: Upload) -> Mapping[str, Any]:
+    return {}
 
 
 def set_length(length: int) -> Callable[[Upload], Mapping[str, Any]]:
@@ -215,6 +219,40 @@ class TicketStoreContract:
         assert not store.may_write(older, 0, 10)
         assert not store.may_write(older, 20, 30)
         assert store.may_write(older, 25, 50)
+
+    def test_what_was_taken_over_stays_so_when_the_newer_ends_without_a_record(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        """The newer has written over the older's bytes, and its digest was wrong."""
+        older = store.claim_range(upload.id, 0, 50, changes_nothing)
+        newer = store.claim_range(upload.id, 20, 30, changes_nothing)
+        store.record_ranges(newer, [], changes_nothing, release=True)
+        assert not store.may_write(older, 25, 35)
+        store.record_ranges(
+            older, [(0, 50)], changes_nothing, release=True, digest=ChunkDigest(0, 50, "aa")
+        )
+        assert received(store, upload) == [(0, 20), (30, 50)]
+        assert store.find_digests(upload.id) == ()
+
+    def test_a_claim_that_was_never_given_back_does_not_hold_up_a_newer_one(
+        self, store: TicketStore, make_store: MakeStore, upload: Upload
+    ) -> None:
+        make_store().claim_range(upload.id, 0, 50, changes_nothing)  # its process has died
+        newer = store.claim_range(upload.id, 0, 100, changes_nothing)
+        assert newer.displaced
+        store.record_ranges(newer, [(0, 100)], changes_nothing, release=True)
+        assert received(store, upload) == [(0, 100)]
+
+    def test_progress_is_recorded_while_the_claim_goes_on(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        claim = store.claim_range(upload.id, 0, 50, changes_nothing)
+        store.record_ranges(claim, [(0, 10)], changes_nothing, release=False)
+        assert received(store, upload) == [(0, 10)]
+        assert store.may_write(claim, 10, 50)
+        store.record_ranges(claim, [(10, 50)], changes_nothing, release=True)
+        assert received(store, upload) == [(0, 50)]
+        assert not store.may_write(claim, 10, 50)
 
     def test_nothing_may_be_written_to_a_cancelled_upload(
         self, store: TicketStore, upload: Upload

@@ -27,12 +27,18 @@ class _Holder:
         self.lock = threading.RLock()
         self.connection: sqlite3.Connection | None = None
 
-    def close(self) -> None:
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.close()
+    def open(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+        if self.connection is None:
+            self.connection = connect()
+            # When the thread has ended, or the store is forgotten. Not `__del__`: of a cycle of
+            # garbage the connection might be taken first, unclosed.
+            self._finalizer = weakref.finalize(self, self.connection.close)
+        return self.connection
 
-    __del__ = close  # its thread has ended
+    def close(self) -> None:
+        if self.connection is not None:
+            self._finalizer()
+            self.connection = None
 
 
 class _Slot(threading.local):
@@ -51,18 +57,17 @@ class Connections:
         if holder is None:
             holder = self._slot.holder = _register(_Holder())
         with holder.lock:
-            if holder.connection is None:
-                holder.connection = self._connect()
-            yield holder.connection
+            yield holder.open(self._connect)
 
     def close(self) -> None:
         """Close the connection of this thread; those of other threads close when they end."""
-        self._slot.holder = None
+        if self._slot.holder is not None:
+            self._slot.holder.close()
 
 
 _registry_lock = threading.Lock()
 _holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
-_held: list[_Holder] = []
+_held: list[_Holder] | None = None  # during a fork
 
 
 def _register(holder: _Holder) -> _Holder:
@@ -73,8 +78,9 @@ def _register(holder: _Holder) -> _Holder:
 
 def _before_fork() -> None:
     """Wait until no thread is in the middle of a transaction, and close everything."""
+    global _held
     _registry_lock.acquire()
-    _held.extend(_holders)
+    _held = list(_holders)
     for holder in _held:
         holder.lock.acquire()
         holder.close()
@@ -82,8 +88,12 @@ def _before_fork() -> None:
 
 def _after_fork() -> None:
     """In both processes; the thread that forked has the locks in each."""
-    while _held:
-        _held.pop().lock.release()
+    global _held
+    if _held is None:  # some servers fork in C and run this hook alone
+        return
+    for holder in _held:
+        holder.lock.release()
+    _held = None
     _registry_lock.release()
 
 

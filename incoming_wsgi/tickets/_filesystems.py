@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 __all__ = ["is_network_file_system"]
@@ -31,7 +32,7 @@ def is_network_file_system(folder: Path, mounts: Path = MOUNTS) -> bool:
     for line in lines:
         mount, _, source = line.partition(" - ")
         # Blanks, tabs, newlines and backslashes are written as octal escapes.
-        point = mount.split()[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), mount.split()[4])
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         # A later mount on the same point hides the earlier one.
         if inside and len(point) >= len(best):

@@ -50,16 +50,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (upload, start)
         ) WITHOUT ROWID
         """,
-        # AUTOINCREMENT: a sequence number is never used again, so "newer" stays true after deletes.
+        # Disjoint: each byte belongs to one claim at most.
         """
         CREATE TABLE claims (
-            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
             upload INTEGER NOT NULL REFERENCES uploads ON DELETE CASCADE,
             start INTEGER NOT NULL,
-            stop INTEGER NOT NULL
-        )
+            stop INTEGER NOT NULL,
+            owner TEXT NOT NULL,
+            PRIMARY KEY (upload, start)
+        ) WITHOUT ROWID
         """,
-        "CREATE INDEX claims_by_upload ON claims (upload)",
         """
         CREATE TABLE digests (
             upload INTEGER NOT NULL REFERENCES uploads ON DELETE CASCADE,

@@ -9,8 +9,9 @@ transaction without a change.
 
 Two kinds of right are kept here, neither of which anybody ever has to wait for or to give back:
 
-* A **write claim** says that a request writes the range [start, stop). The newest claim has a
-  byte: a request asks before each block and stops when a newer one has claimed any part of it.
+* A **write claim** gives bytes that are missing to one request. A newer claim takes its bytes from
+  older ones for good: a request asks before each block, stops when a part of it is not its own any
+  more, and can record only what is. What became of the newer one makes no difference.
 * A **lease** says that a process looks after an upload that was due. It ends with its time, with
   the next lease, or with any activity of the client; what is done in its name afterwards is
   refused with LeaseLost.
@@ -27,24 +28,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import Conflict, UploadNotFound
+from ..errors import UploadNotFound
 from ..ranges import Range
 from ..states import Event, UploadState
 from ..uploads import ChunkDigest, Upload
 
-__all__ = ["Decide", "Lease", "LeaseLost", "TicketStore", "WriteClaim", "changes_nothing"]
+__all__ = ["Decide", "Lease", "TicketStore", "WriteClaim"]
 
 Decide = Callable[[Upload], Mapping[str, Any]]
 """Given the upload, the fields of it to change (never `id`, `state` or `received`)."""
-
-
-class LeaseLost(Conflict):
-    """Somebody else looks after the upload now, or its client has moved on."""
-
-    code = "lease_lost"
-
-    def __init__(self) -> None:
-        super().__init__("The lease has ended; somebody else looks after this upload now.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +46,7 @@ class WriteClaim:
     """
 
     upload: Upload
-    sequence: int
+    owner: str
     gaps: tuple[Range, ...]
     displaced: bool
 
@@ -63,11 +55,6 @@ class WriteClaim:
 class Lease:
     upload: Upload
     token: str
-
-
-def changes_nothing(_: Upload) -> Mapping[str, Any]:
-    """The `Decide` of a transition that changes the state alone."""
-    return {}
 
 
 class TicketStore(ABC):
@@ -131,7 +118,8 @@ class TicketStore(ABC):
 
     @abstractmethod
     def claim_range(self, upload_id: str, start: int, stop: int, decide: Decide) -> WriteClaim:
-        """Apply the event STORE with `decide`, and make this the newest claim of [start, stop).
+        """Apply the event STORE with `decide`, and claim what is missing of [start, stop), taking
+        it from whoever has it.
 
         Where the upload takes no bytes any more, or has all of these, there is no claim and nothing
         changes; `decide` is asked all the same, for what it raises.
@@ -139,8 +127,8 @@ class TicketStore(ABC):
 
     @abstractmethod
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
-        """Whether [start, stop), part of a gap of `claim`, is still this claim's to write: no newer
-        claim overlaps it, nothing of it has been recorded since, the upload still takes bytes."""
+        """Whether all of [start, stop), part of a gap of `claim`, is still this claim's to write.
+        It is not when the upload takes no bytes any more."""
 
     @abstractmethod
     def record_ranges(
@@ -154,7 +142,7 @@ class TicketStore(ABC):
     ) -> Upload:
         """Record `ranges`, which this claim has written, as stored; end the claim if `release`.
 
-        What newer claims have taken over in between is left out: its bytes may be others by now.
+        What has been taken from this claim is left out: its bytes may be others by now.
         `decide` sees the upload with the ranges in it. `digest` is kept if its whole range is
         stored then. An upload that takes no bytes any more stays as it is. Returns the upload as it
         is now.

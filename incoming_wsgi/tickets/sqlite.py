@@ -24,14 +24,21 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import StorageFull, TicketStoreError, Unavailable, UploadNotFound, WrongState
+from ..errors import (
+    LeaseLost,
+    StorageFull,
+    TicketStoreError,
+    Unavailable,
+    UploadNotFound,
+    WrongState,
+)
 from ..ranges import Range, RangeSet
 from ..states import Event, UploadState, next_state, takes_bytes
 from ..uploads import ChunkDigest, Upload
 from ._connections import Connections
 from ._filesystems import is_network_file_system
 from ._schema import migrate
-from .base import Decide, Lease, LeaseLost, TicketStore, WriteClaim
+from .base import Decide, Lease, TicketStore, WriteClaim
 
 __all__ = ["SQLiteTicketStore"]
 
@@ -45,6 +52,7 @@ INSERT_UPLOAD = (
     f"INSERT INTO uploads ({', '.join(COLUMNS)}) "
     f"VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
 )
+INSERT_CLAIM = "INSERT INTO claims (upload, start, stop, owner) VALUES (?, ?, ?, ?)"
 # What can be done for a due upload without the web app's callback; see `lease_due`.
 NEEDS_NO_CALLBACK = (
     "(signal_finish_url IS NOT NULL OR notified OR state NOT IN "
@@ -194,31 +202,23 @@ class SQLiteTicketStore(TicketStore):
             gaps = upload.received.missing(start, stop) if takes_bytes(upload.state) else ()
             if not gaps:
                 decide(upload)
-                return WriteClaim(upload=upload, sequence=0, gaps=(), displaced=False)
+                return WriteClaim(upload, owner="", gaps=(), displaced=False)
             upload = _apply(connection, row, Event.STORE, decide)
-            (displaced,) = connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM claims WHERE upload = ? AND start < ? AND stop > ?)",
-                (row["key"], stop, start),
-            ).fetchone()
-            sequence = connection.execute(
-                "INSERT INTO claims (upload, start, stop) VALUES (?, ?, ?)",
-                (row["key"], start, stop),
-            ).lastrowid
-            assert sequence is not None
-            return WriteClaim(upload, sequence, gaps, bool(displaced))
+            owner = secrets.token_hex(8)
+            displaced = False
+            for gap_start, gap_stop in gaps:
+                displaced |= _take_away(connection, row["key"], gap_start, gap_stop)
+                connection.execute(INSERT_CLAIM, (row["key"], gap_start, gap_stop, owner))
+            return WriteClaim(upload, owner, gaps, displaced)
 
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
         with _sqlite_errors(self.path), self._connections.use() as connection:
-            (forbidden,) = connection.execute(
-                "SELECT NOT EXISTS (SELECT 1 FROM uploads WHERE id = :id"
-                " AND state IN ('CREATED', 'UPLOADING')"
-                " AND NOT EXISTS (SELECT 1 FROM claims WHERE upload = key"
-                "  AND sequence > :sequence AND start < :stop AND stop > :start)"
-                " AND NOT EXISTS (SELECT 1 FROM ranges WHERE upload = key"
-                "  AND start < :stop AND stop > :start))",
-                {"id": claim.upload.id, "sequence": claim.sequence, "start": start, "stop": stop},
+            row = connection.execute(
+                "SELECT 1 FROM claims WHERE upload = (SELECT key FROM uploads WHERE id = ?)"
+                " AND start <= ? AND stop >= ? AND owner = ?",
+                (claim.upload.id, start, stop, claim.owner),
             ).fetchone()
-            return not forbidden
+            return row is not None
 
     def record_ranges(
         self,
@@ -232,14 +232,17 @@ class SQLiteTicketStore(TicketStore):
         with self._writing() as connection:
             row = _load_row(connection, claim.upload.id)
             key = row["key"]
+            own = connection.execute(
+                "SELECT start, stop FROM claims WHERE upload = ? AND owner = ?", (key, claim.owner)
+            ).fetchall()
             if release:
                 connection.execute(
-                    "DELETE FROM claims WHERE upload = ? AND sequence = ?", (key, claim.sequence)
+                    "DELETE FROM claims WHERE upload = ? AND owner = ?", (key, claim.owner)
                 )
             if takes_bytes(UploadState(row["state"])):
                 for start, stop in ranges:
-                    for own_start, own_stop in _not_taken_over(connection, key, claim, start, stop):
-                        _record(connection, key, own_start, own_stop)
+                    for own_start, own_stop in own:
+                        _record(connection, key, max(start, own_start), min(stop, own_stop))
                 if digest and _is_recorded(connection, key, digest.start, digest.stop):
                     connection.execute(
                         "INSERT OR IGNORE INTO digests (upload, start, stop, sha256) "
@@ -381,20 +384,23 @@ def _apply(
     return replace(before, state=state, **changes)
 
 
-def _not_taken_over(
-    connection: sqlite3.Connection, key: int, claim: WriteClaim, start: int, stop: int
-) -> tuple[Range, ...]:
-    newer = connection.execute(
-        "SELECT start, stop FROM claims WHERE upload = ? AND sequence > ? "
-        "AND start < ? AND stop > ?",
-        (key, claim.sequence, stop, start),
-    )
-    return RangeSet.of((a, b) for a, b in newer).missing(start, stop)
+def _take_away(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
+    """Cut [start, stop) out of the claims that have it; whether any did."""
+    older = connection.execute(
+        "SELECT start, stop, owner FROM claims WHERE upload = ? AND start < ? AND stop > ?",
+        (key, stop, start),
+    ).fetchall()
+    for old_start, old_stop, owner in older:
+        connection.execute("DELETE FROM claims WHERE upload = ? AND start = ?", (key, old_start))
+        for rest_start, rest_stop in ((old_start, start), (stop, old_stop)):
+            if rest_start < rest_stop:
+                connection.execute(INSERT_CLAIM, (key, rest_start, rest_stop, owner))
+    return bool(older)
 
 
 def _record(connection: sqlite3.Connection, key: int, start: int, stop: int) -> None:
-    """Merge [start, stop) with the ranges that it overlaps or touches."""
-    if start == stop:
+    """Merge [start, stop) with the ranges that it overlaps or touches; nothing if it is empty."""
+    if start >= stop:
         return
     neighbours = connection.execute(
         "SELECT start, stop FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?",
