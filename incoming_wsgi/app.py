@@ -151,7 +151,8 @@ class Incoming:
         `signal_finish_url`: where the handover is POSTed; without it `on_finished` is called.
         `remove_file_when_finished`: delete what the app has left of the file when it is done.
         `secret`: sent with the handover, and needed to cancel or finish this upload over HTTP.
-        `length`, `filename`: if known already, for clients that do not declare a file themselves.
+        `length`, `filename`: if known already, for clients that do not declare a file themselves;
+        no file of more than `length` bytes will be taken, another name may still be declared.
 
         Raises BadRequest for a URL that cannot be called, TypeError without URL and `on_finished`.
         """

@@ -100,13 +100,13 @@ class Engine:
             secret=secret,
             signal_finish_url=signal_finish_url,
             remove_file_when_finished=remove_file_when_finished,
-            max_length_bytes=max_length_bytes,
+            max_length_bytes=max_length_bytes if length is None else length,
             length=length,
             filename=filename,
             due_at=created_at + self._settings.idle_timeout_s,
         )
         if length is not None:
-            self._check_length(upload, length)
+            self._check_length(replace(upload, max_length_bytes=max_length_bytes), length)
         self._tickets.create(upload)
         log.info("upload=%s event=created owner=%r", log_id(upload.id), owner)
         return upload

@@ -66,6 +66,8 @@ class Housekeeping:
             step = self._complete if upload.is_complete else self._expire
             lease = step(lease)
             upload = lease.upload
+            if upload.signal_finish_url is None and not self._in_process:
+                return  # what follows is a call of a function that this process does not have
         if upload.state in (UploadState.COMPLETE, UploadState.HANDING_OVER):
             self._completion.hand_over(lease)
         elif upload.state is UploadState.AWAITING_CONFIRMATION:

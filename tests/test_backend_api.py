@@ -101,6 +101,13 @@ def test_remove_file_when_finished_has_the_originals_spellings(app, incoming, te
         ({"signalFinishURL": "http:///path"}, "signalFinishURL"),
         ({"signalFinishURL": "http://[::1"}, "signalFinishURL"),
         ({"signalFinishURL": "http://host:99999/"}, "signalFinishURL"),
+        ({"signalFinishURL": "http://a..b/x"}, "signalFinishURL"),
+        ({"signalFinishURL": "http://" + "a" * 64 + ".example/"}, "signalFinishURL"),
+        ({"signalFinishURL": "http://ü..de/"}, "signalFinishURL"),
+        ({"signalFinishURL": "http://exa mple/"}, "signalFinishURL"),
+        ({"signalFinishURL": "http://a\0b/"}, "signalFinishURL"),
+        ({"signalFinishURL": "http://*/"}, "signalFinishURL"),
+        ({"signalFinishURL": "http://a%zz:1/"}, "signalFinishURL"),
         ({"removeFileWhenFinished": "yes"}, "removeFileWhenFinished"),
         ({"destType": "ceph"}, "destType"),
         ({"length": "-1"}, "length"),
@@ -113,6 +120,32 @@ def test_a_bad_parameter_is_named(app, parameters, named):
     response = app.post("/backend/new_upload", {"signalFinishURL": URL, **parameters}, status=400)
     assert response.content_type == "text/plain"
     assert named in response.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:4001/api/finished?x=1",
+        "https://user:pass@app.example:8443/",
+        "http://[::1]:4001/",
+        "http://my_app/finished",
+        "http://grüße.example./",
+        "HTTP://APP.example/",
+    ],
+)
+def test_urls_that_can_be_called_are_taken_as_they_are(app, incoming, url):
+    upload_id = app.post("/backend/new_upload", {"signalFinishURL": url}).text
+    assert incoming.status(upload_id).signal_finish_url == url
+
+
+@pytest.mark.parametrize("charset", ["UTF-8", "ISO-8859-1", "us-ascii", "nonsense"])
+def test_forms_are_utf8_whatever_charset_they_name(app, incoming, charset):
+    response = app.post(
+        "/backend/new_upload",
+        b"signalFinishURL=http%3A%2F%2Fx%2F&backendSecret=%C3%9F",
+        content_type=f"application/x-www-form-urlencoded; charset={charset}",
+    )
+    assert incoming.status(response.text).secret == "ß"
 
 
 def test_a_missing_url_is_named(app):
@@ -195,6 +228,7 @@ def test_it_is_too_late_to_cancel_what_is_being_handed_over_or_over(app, incomin
         [],
         [Event.STORE],
         [Event.COMPLETE],
+        [Event.COMPLETE, Event.HAND_OVER, Event.DELAY],
         [Event.CANCEL],
         [Event.COMPLETE, Event.HAND_OVER, Event.FINISH],
         [Event.COMPLETE, Event.HAND_OVER, Event.GIVE_UP],

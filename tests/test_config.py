@@ -58,6 +58,8 @@ def test_a_misspelt_variable_is_refused():
         ("INCOMING_CHUNK_BYTES", "0", "chunk_bytes is 0; it must be 1 or more"),
         ("INCOMING_CHUNK_BYTES", "99999999", "it must be max_chunk_bytes at most"),
         ("INCOMING_IDLE_TIMEOUT_S", "-1", "more than 0 and less than ten years"),
+        ("INCOMING_KEEP_FINISHED_S", "inf", "keep_finished_s is inf"),
+        ("INCOMING_CONFIRM_TIMEOUT_S", "nan", "confirm_timeout_s is nan"),
         ("INCOMING_DURABILITY", "ram", 'durability is \'ram\'; it must be "process" or "disk"'),
     ],
 )

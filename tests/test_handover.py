@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
+import pickle
 import threading
 import time
 
@@ -144,8 +146,25 @@ def without_a_length(handover, handler):
     handler.wfile.write(b"done")
 
 
-@pytest.mark.parametrize("answer", [chunked, without_a_length])
-def test_answers_without_a_length_are_understood(make, answer):
+def without_an_end(handover, handler):
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b"done")
+    handler.wfile.flush()
+    time.sleep(2)  # longer than the test's patience with a wrong second call
+
+
+def shorter_than_announced(handover, handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100")
+    handler.end_headers()
+    handler.wfile.write(b"done")
+
+
+@pytest.mark.parametrize(
+    "answer", [chunked, without_a_length, without_an_end, shorter_than_announced]
+)
+def test_done_is_understood_as_soon_as_it_is_there(make, answer):
     incoming = make()
     with web_app(answer) as app:
         upload_id = incoming.new_upload(signal_finish_url=app.url)
@@ -280,6 +299,90 @@ def test_a_handover_whose_process_died_is_taken_up_by_another(make, tmp_path):
         assert incoming.status(upload_id).state is UploadState.FINISHED
 
 
+def test_a_folder_that_is_away_is_not_an_app_that_took_the_file(make, tmp_path):
+    incoming = make(background=False, handover_retry_s=0.001)
+    folder, away = tmp_path / "incoming" / "files", tmp_path / "away"
+    with web_app(reply(500), reply()) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        incoming.do_housekeeping()
+        folder.rename(away)  # unmounted
+        folder.mkdir()
+        wait_until(lambda: incoming.status(upload_id).due_at < time.time(), "the next attempt")
+        incoming.do_housekeeping()
+        assert incoming.status(upload_id).state is UploadState.COMPLETE
+        folder.rmdir()
+        away.rename(folder)
+        wait_until(lambda: incoming.do_housekeeping(), "the end of the lease", 20)
+        assert incoming.status(upload_id).state is UploadState.FINISHED
+        assert app.handovers[1].content == CONTENT
+
+
+def test_an_app_that_takes_longer_than_a_lease_is_called_once(make, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.housekeeping.LEASE_S", 0.5)
+    for name in ("RENEW_EVERY_S", "LOOK_AGAIN_S"):
+        monkeypatch.setattr(f"incoming_wsgi.background.{name}", 0.1)
+    first, second = make(handover_timeout_s=20), make(handover_timeout_s=20)
+    release = threading.Event()
+
+    def slow(handover, handler):
+        release.wait(2)
+        reply()(handover, handler)
+
+    with web_app(slow) as app:
+        upload_id = first.new_upload(signal_finish_url=app.url)
+        upload(first, upload_id)
+        app.wait_for(1)
+        first.close()  # what is under way goes on, and so does its lease
+        wait_for_state(second, upload_id, "FINISHED")
+        assert len(app.handovers) == 1
+
+
+def test_pauses_between_attempts_double_with_jitter_up_to_a_minute(make):
+    incoming = make(background=False, handover_retry_s=1)
+    completion = incoming._engine._completion
+    pauses = {n: [completion._pause_s(n) for _ in range(200)] for n in (1, 2, 3, 6, 7, 8, 1000)}
+    for attempt, longest in ((1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (8, 60), (1000, 60)):
+        assert longest / 2 <= min(pauses[attempt])
+        assert max(pauses[attempt]) <= longest
+        assert max(pauses[attempt]) - min(pauses[attempt]) > longest / 4
+
+
+def test_a_proxy_of_the_environment_is_not_used(make, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "")
+    incoming = make()
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+
+
+def test_a_process_that_can_start_no_thread_loses_no_handover(make, monkeypatch):
+    incoming = make()
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("incoming-") and thread.name != "incoming-background":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with web_app() as app, monkeypatch.context() as patched:
+        patched.setattr("incoming_wsgi.housekeeping.LEASE_S", 0.3)
+        patched.setattr(threading.Thread, "start", refuse)
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        wait_until(
+            lambda: incoming.status(upload_id).due_at > incoming.status(upload_id).completed_at,
+            "a lease",
+        )
+        patched.undo()
+        incoming._background.wake()
+        wait_for_state(incoming, upload_id, "FINISHED")
+
+
 # wait
 
 
@@ -397,6 +500,61 @@ def test_a_cancel_by_the_page_tells_the_app_once_whatever_it_answers(make, tmp_p
         assert not file_of(tmp_path, upload_id).exists()
         incoming.do_housekeeping()
         assert len(app.handovers) == 1
+
+
+def test_a_repeated_cancel_does_not_make_the_app_be_told_again(make):
+    incoming = make()
+    release = threading.Event()
+    with web_app(lambda handover, handler: release.wait(20)) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        page = TestApp(incoming)
+        url = f"/frontend/uploads/{upload_id}"
+        page.delete(url)
+        app.wait_for(1)
+        page.delete(url)  # browsers repeat requests by themselves
+        release.set()
+        wait_until(lambda: page.get(url).json["notified"], "the end of the call")
+        incoming.do_housekeeping()
+        assert len(app.handovers) == 1
+
+
+def test_an_app_that_does_not_answer_a_cancellation_is_told_once_all_the_same(make):
+    incoming = make(handover_timeout_s=0.2)
+    with web_app(lambda handover, handler: time.sleep(1)) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        page = TestApp(incoming)
+        page.delete(f"/frontend/uploads/{upload_id}")
+        wait_until(lambda: incoming.status(upload_id).notified, "the end of the call")
+        assert len(app.handovers) == 1
+
+
+def test_what_cron_has_expired_is_told_by_a_process_that_has_the_callback(make):
+    told = []
+    first = make(background=False, idle_timeout_s=0.05, on_finished=lambda u: None)
+    upload_id = first.new_upload()
+    first.close()
+    cron = make(background=False)
+    wait_until(lambda: cron.status(upload_id).due_at < time.time(), "its time")
+    cron.do_housekeeping()
+    assert cron.status(upload_id).state is UploadState.CANCELLED
+    web = make(
+        background=False, on_finished=lambda u: None, on_cancelled=lambda u: told.append(u.reason)
+    )
+    wait_until(web.do_housekeeping, "its lease", 20)
+    assert told == ["upload timed out"]
+
+
+def test_a_write_to_an_expired_upload_is_gone(make):
+    incoming = make(background=False, idle_timeout_s=0.05)
+    upload_id = incoming.new_upload(signal_finish_url="http://127.0.0.1:9/")
+    wait_until(incoming.do_housekeeping, "expiry")
+    response = TestApp(incoming).put(
+        f"/frontend/uploads/{upload_id}",
+        b"ab",
+        headers={"Content-Range": "bytes 0-1/2"},
+        status=410,
+    )
+    assert response.json["reason"] == "upload timed out"
 
 
 def test_a_cancel_while_the_app_is_down_reaches_it_later_and_does_not_hold_the_page(make):
@@ -568,6 +726,21 @@ def test_an_upload_for_a_function_waits_for_a_process_that_has_it(make):
     assert taken == [upload_id]
 
 
+def test_the_complete_upload_can_be_copied_and_pickled_for_a_task_queue(make):
+    seen = []
+
+    def take(upload):
+        copies = (copy.copy(upload), pickle.loads(pickle.dumps(upload)))
+        seen.extend((c.id, c.path, c.safe_filename, c.owner) for c in copies)
+
+    incoming = make(on_finished=take)
+    upload_id = incoming.new_upload(owner="ann")
+    upload(incoming, upload_id)
+    wait_for_state(incoming, upload_id, "FINISHED")
+    assert len(set(seen)) == 1
+    assert seen[0][0] == upload_id
+
+
 def test_move_into_never_overwrites(make, tmp_path):
     (tmp_path / "a.txt").write_text("older")
     incoming = make(on_finished=lambda upload: upload.move_into(tmp_path) and None)
@@ -678,6 +851,22 @@ def test_records_are_forgotten_when_their_time_is_over(make, tmp_path):
         wait_until(lambda: incoming._tickets.count_by_state() == {}, "forgetting")
     assert list((tmp_path / "incoming" / "files").iterdir()) == []
     TestApp(incoming).get(f"/frontend/uploads/{finished}", status=404)
+
+
+def test_forgetting_a_failed_upload_does_not_take_the_file_from_a_retry(make, tmp_path):
+    incoming = make(background=False, confirm_timeout_s=0.01, keep_failed_s=0.01)
+    with web_app(reply(200, b"wait"), reply()) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        while incoming.status(upload_id).state is not UploadState.FAILED:
+            incoming.do_housekeeping()
+        lease = wait_until(incoming._housekeeping.lease_due, "the end of its time")
+        incoming.retry_handover(upload_id)  # between the lease and the deletion
+        incoming._housekeeping.look_after(lease)
+        assert file_of(tmp_path, upload_id).read_bytes() == CONTENT
+        incoming.do_housekeeping()
+        assert incoming.status(upload_id).state is UploadState.FINISHED
+        assert len(app.handovers) == 2
 
 
 def test_an_upload_that_lost_its_process_before_sealing_is_completed(make, tmp_path):

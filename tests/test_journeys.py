@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import os
@@ -201,6 +202,53 @@ def test_a_stalled_request_does_not_hold_up_a_newer_one_and_cannot_spoil_it(serv
         stalled.close()
         assert app.handovers[0].content == content
         assert file_of(tmp_path, url).read_bytes() == content
+
+
+def test_a_second_page_cannot_declare_another_file_while_bytes_are_on_their_way(server, tmp_path):
+    content = random.Random(6).randbytes(MIB)
+    with web_app() as app:
+        url = new_upload(server, app.url)
+        first = {"filename": "a", "length": len(content)}
+        assert requests.post(url, json=first, timeout=30).status_code == 200
+        running = open_put(server, url, 0, len(content), len(content))
+        running.sendall(content[: MIB // 2])
+        wait_for_state(url, "UPLOADING")
+        second = requests.post(url, json={"filename": "b", "length": len(content)}, timeout=30)
+        assert (second.status_code, second.json()["code"]) == (409, "file_changed")
+        running.sendall(content[MIB // 2 :])
+        assert answer_of(running) == "HTTP/1.1 200 OK"
+        running.close()
+        wait_for_state(url, "FINISHED")
+        assert app.handovers[0].form["filenameFromBrowser"] == "a"
+        assert app.handovers[0].content == content
+
+
+def test_a_newer_request_that_fails_does_not_make_the_older_record_its_bytes(server, tmp_path):
+    content = random.Random(7).randbytes(MIB)
+    with web_app() as app:
+        url = new_upload(server, app.url)
+        older = open_put(server, url, 0, len(content), len(content))
+        older.sendall(content[: MIB // 2])
+        path = file_of(tmp_path, url)
+        wait_until(lambda: path.exists() and path.stat().st_size >= MIB // 4, "the older's bytes")
+        digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        newer = requests.put(
+            url,
+            b"\xee" * MIB,
+            headers={
+                "Content-Range": f"bytes 0-{MIB - 1}/{MIB}",
+                "Content-Digest": f"sha-256=:{digest}:",
+            },
+            timeout=30,
+        )
+        assert newer.status_code == 422
+        older.sendall(content[MIB // 2 :])
+        assert answer_of(older) == "HTTP/1.1 409 Conflict"
+        older.close()
+        assert state(url)["received"] == []
+        put(url, content, 0, len(content))
+        wait_for_state(url, "FINISHED")
+        assert app.handovers[0].content == content
 
 
 def test_of_two_that_write_the_same_range_the_newer_has_it(server, tmp_path):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
+import os
+import sqlite3
 
 import pytest
 from webtest import TestApp
 
-from incoming_wsgi import Incoming, StorageFull
+from incoming_wsgi import Incoming, Settings, StorageFull
 from incoming_wsgi.storage.file import FileStorage
 
 CONTENT = bytes(range(256)) * 4  # 1024 bytes, no two blocks of 256 shifted alike
@@ -335,6 +338,23 @@ def test_two_pages_that_declare_different_files_of_one_length_cannot_mix_them(ap
     put(app, url, 0, 256, If_Match="*")
 
 
+def test_once_bytes_were_sent_no_other_file_can_be_declared(app, url):
+    """Even if none of them could be kept: they may be on their way again."""
+    declare(app, url)
+    put(app, url, 900, 1000, Content_Digest=sha256(b"wrong"), status=422)
+    response = app.post_json(url, {"filename": "a.bin", "length": 100}, status=409)
+    assert problem(response, "file_changed")["what"] == "length"
+    put(app, url, 0, 1024)
+    assert app.get(url).json["state"] == "COMPLETE"
+
+
+def test_a_length_that_the_app_gave_is_a_limit(app, incoming):
+    url = f"/frontend/uploads/{incoming.new_upload(length=100, filename='given.bin')}"
+    assert app.get(url).json["length"] == 100
+    body = {"filename": "x.exe", "length": 101}
+    problem(app.post_json(url, body, status=413), "file_too_large")
+
+
 @pytest.mark.parametrize("value", ["abc", '"a", "b"', 'W/"a"', ""])
 def test_a_tag_that_cannot_be_read_is_a_clear_error(app, url, value):
     declare(app, url)
@@ -351,6 +371,19 @@ def test_a_right_digest_is_kept_with_its_chunk(app, url):
     assert app.get(url).json["digests"] == [
         {"start": 0, "stop": 256, "sha256": hashlib.sha256(CONTENT[:256]).hexdigest()}
     ]
+
+
+def test_a_digest_is_kept_only_for_bytes_that_came_with_it(app, incoming, url):
+    """The first part came before, in a request that was cut, and may have been corrupt."""
+    declare(app, url)
+    environ = {
+        "wsgi.input": Input(b"\xee" * 100),
+        "CONTENT_LENGTH": "256",
+        "HTTP_CONTENT_RANGE": "bytes 0-255/1024",
+    }
+    raw(incoming, url, **environ)
+    put(app, url, 0, 256, Content_Digest=sha256(CONTENT[:256]))
+    assert "digests" not in app.get(url).json
 
 
 def test_a_wrong_digest_records_nothing(app, url):
@@ -561,6 +594,80 @@ def test_a_full_disk_is_507_with_what_was_stored_acknowledged(app, incoming, url
     monkeypatch.undo()
     assert app.get(url).json["received"] == [[0, 256]]
     assert put(app, url, 256, 512).json["received"] == [[0, 512]]
+
+
+def test_a_file_system_that_takes_no_such_file_is_413(app, incoming, url, monkeypatch):
+    def too_far(*_):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr("incoming_wsgi.storage.file.os.pwrite", too_far)
+    declare(app, url)
+    problem(put(app, url, 0, 256, status=413), "file_too_large")
+
+
+def test_an_upload_whose_stored_bytes_are_lost_ends_and_says_so(app, incoming, url, ticket):
+    declare(app, url)
+    put(app, url, 0, 512)
+    (incoming._tickets.path.parent / "files" / ticket).unlink()
+    response = put(app, url, 512, 1024, status=410)
+    assert "lost on the server" in problem(response, "upload_gone")["reason"]
+    seen = app.get(url).json
+    assert (seen["state"], seen["reason"]) == (
+        "CANCELLED",
+        "what was stored of the file is lost on the server",
+    )
+
+
+def test_a_cancel_right_before_the_last_byte_is_sealed_is_410(app, incoming, url, monkeypatch):
+    declare(app, url)
+    put(app, url, 0, 512)
+    seal = incoming._engine._storage.seal
+
+    def cancel_first(*arguments):
+        app.delete(url + "?reason=now")
+        return seal(*arguments)
+
+    monkeypatch.setattr(incoming._engine._storage, "seal", cancel_first)
+    assert problem(put(app, url, 512, 1024, status=410), "upload_gone")["reason"] == "now"
+    assert list((incoming._tickets.path.parent / "files").iterdir()) == []
+
+
+def test_a_ticket_store_that_is_busy_for_too_long_is_503(tmp_path, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.tickets.sqlite.BUSY_TIMEOUT_S", 0.1)
+    incoming = Incoming(tmp_path / "busy", on_finished=lambda upload: None, background=False)
+    app = TestApp(incoming)
+    url = f"/frontend/uploads/{incoming.new_upload()}"
+    other = sqlite3.connect(tmp_path / "busy" / "incoming.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    response = app.post_json(url, {"filename": "a", "length": 4}, status=503)
+    problem(response, "unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    other.execute("ROLLBACK")
+    other.close()
+    declare(app, url)
+    incoming.close()
+
+
+@pytest.mark.parametrize("server", ["uwsgi.version", "mod_wsgi.version"])
+def test_servers_that_lose_the_running_read_are_read_in_small_blocks(app, incoming, url, server):
+    class Lossy(Input):
+        """What has not been read when the client goes away is gone, and the read fails."""
+
+        def read(self, size: int) -> bytes:
+            if size > len(self.content):
+                raise OSError("the client is gone")
+            return super().read(size)
+
+    length = 3 * 1024 * 1024
+    incoming.settings = incoming._native._settings = Settings()
+    environ = {
+        "wsgi.input": Lossy(b"x" * 1_000_000),
+        "CONTENT_LENGTH": str(length),
+        "HTTP_CONTENT_RANGE": f"bytes 0-{length - 1}/{length}",
+        server: (2, 0),
+    }
+    assert raw(incoming, url, **environ).status_code == 400
+    assert app.get(url).json["received"] == [[0, 15 * 64 * 1024]]
 
 
 # cross-origin

@@ -6,8 +6,8 @@ own that matters: whatever one process has written, any other can seal, read or 
 
 Errors: StorageFull when there is no room (disk, quota), FileTooLarge where no file can be that
 long, BytesLost when what was stored is gone, StorageError for everything else, which may pass;
-nothing of the outside library that a back end uses may leak through. `testing.StorageContract` holds what
-is said here as tests.
+nothing of the outside library that a back end uses may leak through. `testing.StorageContract`
+holds what is said here as tests.
 """
 
 from __future__ import annotations

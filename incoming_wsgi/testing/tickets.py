@@ -218,7 +218,6 @@ class TicketStoreContract:
         store.record_ranges(newer, [(0, 25)], changes_nothing, release=True)
         assert not store.may_write(older, 0, 10)
         assert not store.may_write(older, 20, 30)
-        assert store.may_write(older, 25, 50)
 
     def test_what_was_taken_over_stays_so_when_the_newer_ends_without_a_record(
         self, store: TicketStore, upload: Upload
