@@ -299,7 +299,8 @@ def test_a_handover_whose_process_died_is_taken_up_by_another(make, tmp_path):
         assert incoming.status(upload_id).state is UploadState.FINISHED
 
 
-def test_a_folder_that_is_away_is_not_an_app_that_took_the_file(make, tmp_path):
+def test_a_folder_that_is_away_is_not_an_app_that_took_the_file(make, tmp_path, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.housekeeping.LEASE_S", 0.3)
     incoming = make(background=False, handover_retry_s=0.001)
     folder, away = tmp_path / "incoming" / "files", tmp_path / "away"
     with web_app(reply(500), reply()) as app:
@@ -528,7 +529,8 @@ def test_an_app_that_does_not_answer_a_cancellation_is_told_once_all_the_same(ma
         assert len(app.handovers) == 1
 
 
-def test_what_cron_has_expired_is_told_by_a_process_that_has_the_callback(make):
+def test_what_cron_has_expired_is_told_by_a_process_that_has_the_callback(make, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.housekeeping.LEASE_S", 0.3)
     told = []
     first = make(background=False, idle_timeout_s=0.05, on_finished=lambda u: None)
     upload_id = first.new_upload()

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import threading
 
 import pytest
 from webtest import TestApp
@@ -765,3 +766,41 @@ def test_the_library_can_be_revalidated(app):
 )
 def test_nothing_but_the_library_is_served(app, name):
     app.get(f"/frontend/{name}", status=404)
+
+
+# two at once
+
+
+def test_a_block_that_an_older_request_is_writing_does_not_land_on_the_newers_bytes(
+    app, incoming, url, taken, ticket, monkeypatch
+):
+    """The older has asked, may write, and is held up by the disk; only then the newer begins."""
+    declare(app, url)
+    held, go_on = threading.Event(), threading.Event()
+    pwrite = os.pwrite
+
+    def slow_disk(descriptor, block, position):
+        if bytes(block[:1]) == b"\xee":
+            held.set()
+            assert go_on.wait(10)
+        return pwrite(descriptor, block, position)
+
+    monkeypatch.setattr("incoming_wsgi.storage.file.os.pwrite", slow_disk)
+    statuses = {}
+
+    def send(name, content):
+        page = TestApp(incoming)
+        statuses[name] = put(page, url, 0, 1024, content=content, status="*").status_code
+
+    older = threading.Thread(target=send, args=("older", b"\xee" * 1024))
+    older.start()
+    assert held.wait(10)
+    newer = threading.Thread(target=send, args=("newer", CONTENT))
+    newer.start()
+    newer.join(0.3)  # long enough for one that does not wait
+    go_on.set()
+    older.join(10)
+    newer.join(10)
+    assert statuses["newer"] == 200
+    incoming.do_housekeeping()
+    assert taken == [(ticket, CONTENT)]
