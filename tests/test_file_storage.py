@@ -151,3 +151,23 @@ def test_descriptors_are_given_back(storage):
         with pytest.raises(StorageError):
             storage.seal("some-id", 4)
     assert descriptors() == before
+
+
+def test_sealing_syncs_the_file_and_then_its_folder(storage, monkeypatch):
+    synced = []
+
+    def watch(name):
+        real = getattr(os, name)
+
+        def sync(descriptor):
+            synced.append((name, os.readlink(f"/proc/self/fd/{descriptor}")))
+            real(descriptor)
+
+        monkeypatch.setattr(f"incoming_wsgi.storage.file.os.{name}", sync)
+
+    with storage.open_writer("some-id", create=True) as writer:
+        writer.write(0, b"abc", allow)
+        watch("fdatasync")
+        watch("fsync")
+        storage.seal("some-id", 3)
+    assert synced == [("fdatasync", str(storage.locate("some-id"))), ("fsync", str(storage.files))]

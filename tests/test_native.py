@@ -804,3 +804,39 @@ def test_a_block_that_an_older_request_is_writing_does_not_land_on_the_newers_by
     assert statuses["newer"] == 200
     incoming.do_housekeeping()
     assert taken == [(ticket, CONTENT)]
+
+
+# durability
+
+
+@pytest.mark.parametrize(
+    ("durability", "expected"), [("disk", ["sync", "record"]), ("process", ["record"])]
+)
+def test_with_durability_disk_bytes_are_synced_before_they_are_recorded(
+    tmp_path, monkeypatch, durability, expected
+):
+    incoming = Incoming(
+        tmp_path / "other", on_finished=lambda u: None, background=False, durability=durability
+    )
+    app = TestApp(incoming)
+    url = f"/frontend/uploads/{incoming.new_upload()}"
+    declare(app, url)
+    events = []
+    fdatasync, record = os.fdatasync, incoming._tickets.record_ranges
+
+    def watch_sync(descriptor):
+        events.append("sync")
+        fdatasync(descriptor)
+
+    def watch_record(*arguments, **keywords):
+        events.append("record")
+        return record(*arguments, **keywords)
+
+    monkeypatch.setattr("incoming_wsgi.storage.file.os.fdatasync", watch_sync)
+    monkeypatch.setattr(incoming._tickets, "record_ranges", watch_record)
+    put(app, url, 0, 256)
+    assert events == expected
+    with incoming._tickets._connections.use() as connection:
+        (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+    assert synchronous == {"disk": 2, "process": 1}[durability]
+    incoming.close()
