@@ -12,7 +12,6 @@ request's body has been drained, so that it reaches the client.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -32,6 +31,7 @@ from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import Forbidden, IncomingError, MethodNotAllowed, UploadNotFound
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
+from .responses import error_response, json_response
 from .storage.base import Storage
 from .storage.file import FileStorage
 from .tickets.base import TicketStore
@@ -65,7 +65,6 @@ CORS_HEADERS = {
     "Access-Control-Max-Age": "86400",
 }
 EXPOSED_HEADERS = "Retry-After"
-RETRY_AFTER_S = {503: 2, 507: 30}
 
 
 class Incoming:
@@ -249,10 +248,10 @@ class Incoming:
             body = Body(request.environ)
             response = self._route(request, body, path)
         except IncomingError as exc:
-            response = _error_response(exc, plain=path.startswith("backend/"))
+            response = error_response(exc, plain=path.startswith("backend/"))
         except Exception:
             log.exception("event=internal_error method=%s", request.method)
-            response = _error_response(
+            response = error_response(
                 IncomingError("Something went wrong here; the log says what."),
                 plain=path.startswith("backend/"),
             )
@@ -303,11 +302,7 @@ class Incoming:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         self._tickets.next_due_at(in_process=True)  # raises if the ticket store does not answer
-        response = Response(
-            json.dumps({"status": "ok"}), content_type="application/json", charset="UTF-8"
-        )
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return json_response({"status": "ok"})
 
     def _add_cors_headers(self, request: Request, response: Response) -> None:
         origins = self.settings.allow_origins
@@ -322,31 +317,3 @@ class Incoming:
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         if request.method == "OPTIONS":
             response.headers.update(list(CORS_HEADERS.items()))
-
-
-def _error_response(error: IncomingError, *, plain: bool) -> Response:
-    if plain:
-        response = Response(
-            str(error), status=error.status, content_type="text/plain", charset="UTF-8"
-        )
-    else:
-        problem = {
-            "type": "about:blank",
-            "title": type(error).__name__,
-            "status": error.status,
-            "code": error.code,
-            "detail": str(error),
-            **error.evidence(),
-        }
-        response = Response(
-            json.dumps(problem),
-            status=error.status,
-            content_type="application/problem+json",
-            charset="UTF-8",
-        )
-        response.headers["Cache-Control"] = "no-store"
-    if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = ", ".join(error.allowed)
-    if error.status in RETRY_AFTER_S:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S[error.status])
-    return response

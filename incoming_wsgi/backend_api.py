@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import io
 import ipaddress
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +27,8 @@ from .errors import (
     UploadNotFound,
     WrongState,
 )
-from .uploads import Upload, public_facts
+from .responses import json_response
+from .uploads import public_facts
 
 __all__ = ["BackendAPI"]
 
@@ -69,10 +69,10 @@ class BackendAPI:
         if action == "retry":
             if request.method != "POST":
                 raise MethodNotAllowed(allowed=("POST",))
-            return _describe(self._engine.retry_handover(upload_id))
+            return json_response(public_facts(self._engine.retry_handover(upload_id)))
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
-        return _describe(self._engine.load(upload_id))
+        return json_response(public_facts(self._engine.load(upload_id)))
 
     def new_upload(self, parameters: _Parameters) -> str:
         destination = parameters.get("destType") or "file"
@@ -203,10 +203,3 @@ class _Parameters:
     def get_length(self, name: str) -> int | None:
         text = self.get(name)
         return parse_length(name, text) if text else None
-
-
-def _describe(upload: Upload) -> Response:
-    facts = json.dumps(public_facts(upload))
-    response = Response(facts, content_type="application/json", charset="UTF-8")
-    response.headers["Cache-Control"] = "no-store"
-    return response

@@ -15,8 +15,8 @@ from incoming_wsgi import errors
 from incoming_wsgi.config import SettingKeywords, Settings
 from incoming_wsgi.errors import IncomingError, WrongState
 from incoming_wsgi.states import TRANSITIONS, Event, UploadState, next_state
+from incoming_wsgi.tickets._rows import COLUMNS
 from incoming_wsgi.tickets._schema import MIGRATIONS
-from incoming_wsgi.tickets.sqlite import COLUMNS
 
 PACKAGE = Path(incoming_wsgi.__file__).parent
 
@@ -27,11 +27,11 @@ FLOORS = (
     ("states", ("uploads", "config")),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
-        ("tickets._connections", "tickets._filesystems", "tickets._schema"),
+        ("tickets._connections", "tickets._filesystems", "tickets._rows", "tickets._schema"),
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (("receiving", "completion"), ("engine", "housekeeping"), "background"),
-    ("body", ("dialects.native", "backend_api", "assets")),
+    (("body", "responses"), ("dialects.native", "backend_api", "assets")),
     ("app",),
     (
         "",  # the package itself: the public names
@@ -121,10 +121,10 @@ def test_values_need_the_standard_library_alone():
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("sqlite3", {"tickets.sqlite", "tickets._schema", "tickets._connections"}),
+        ("sqlite3", {f"tickets.{x}" for x in ("sqlite", "_schema", "_rows", "_connections")}),
         ("fcntl", {"storage.file"}),
         ("requests", {"handover", "exchange"}),
-        ("webob", {"app", "assets", "backend_api", "dialects.native"}),
+        ("webob", {"app", "assets", "backend_api", "dialects.native", "responses"}),
         ("click", {"cli", "options"}),
         ("gunicorn", {"serving"}),
     ],

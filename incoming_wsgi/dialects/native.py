@@ -21,6 +21,7 @@ from ..config import Settings
 from ..engine import Declaration, Engine
 from ..errors import BadRequest, ChunkTooLarge, LengthRequired, MethodNotAllowed
 from ..receiving import ExpectedDigest
+from ..responses import json_response
 from ..states import UploadState
 from ..uploads import ChunkDigest, Upload
 
@@ -118,9 +119,7 @@ class NativeDialect:
                 {"start": digest.start, "stop": digest.stop, "sha256": digest.sha256}
                 for digest in digests
             ]
-        response = Response(json.dumps(facts), content_type="application/json", charset="UTF-8")
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return json_response(facts)
 
 
 def _timestamp(at: float | None) -> str | None:

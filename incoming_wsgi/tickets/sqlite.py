@@ -18,25 +18,34 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import (
     LeaseLost,
     StorageFull,
     TicketStoreError,
     Unavailable,
-    UploadNotFound,
-    WrongState,
 )
-from ..ranges import Range, RangeSet
-from ..states import Event, UploadState, next_state, takes_bytes
+from ..ranges import Range
+from ..states import Event, UploadState, takes_bytes
 from ..uploads import ChunkDigest, Upload
 from ._connections import Connections
 from ._filesystems import is_network_file_system
+from ._rows import (
+    SELECT_UPLOAD,
+    apply,
+    check_lease,
+    find_row,
+    insert_claim,
+    insert_upload,
+    is_recorded,
+    load_row,
+    record_range,
+    take_away,
+    to_upload,
+)
 from ._schema import migrate
 from .base import Decide, Lease, TicketStore, WriteClaim
 
@@ -45,14 +54,6 @@ __all__ = ["SQLiteTicketStore"]
 DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
 BUSY_TIMEOUT_S = 30.0
 
-# The fields of an Upload that are columns under the same name; `received` is a table of its own.
-COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "received")
-SELECT_UPLOAD = f"SELECT key, lease, {', '.join(COLUMNS)} FROM uploads"
-INSERT_UPLOAD = (
-    f"INSERT INTO uploads ({', '.join(COLUMNS)}) "
-    f"VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
-)
-INSERT_CLAIM = "INSERT INTO claims (upload, start, stop, owner) VALUES (?, ?, ?, ?)"
 # What can be done for a due upload without the web app's callback; see `lease_due`.
 NEEDS_NO_CALLBACK = (
     "(signal_finish_url IS NOT NULL OR notified OR state NOT IN "
@@ -143,10 +144,9 @@ class SQLiteTicketStore(TicketStore):
     # tickets
 
     def create(self, upload: Upload) -> None:
-        values = {name: getattr(upload, name) for name in COLUMNS}
         with self._writing() as connection:
             try:
-                connection.execute(INSERT_UPLOAD, _to_sql(values))
+                insert_upload(connection, upload)
             except sqlite3.IntegrityError as exc:
                 raise TicketStoreError(
                     f"There is an upload {upload.id[:8]} already; ids are used once."
@@ -154,8 +154,8 @@ class SQLiteTicketStore(TicketStore):
 
     def find(self, upload_id: str) -> Upload | None:
         with self._reading() as connection:
-            found = _find_row(connection, upload_id)
-            return _to_upload(connection, found) if found else None
+            found = find_row(connection, upload_id)
+            return to_upload(connection, found) if found else None
 
     def list_uploads(
         self, *, state: UploadState | None = None, limit: int = 1000
@@ -166,7 +166,7 @@ class SQLiteTicketStore(TicketStore):
                 "ORDER BY key DESC LIMIT :limit",
                 {"state": state.value if state else None, "limit": limit},
             ).fetchall()
-            return tuple(_to_upload(connection, row) for row in rows)
+            return tuple(to_upload(connection, row) for row in rows)
 
     def count_by_state(self) -> dict[UploadState, int]:
         with self._reading() as connection:
@@ -183,32 +183,32 @@ class SQLiteTicketStore(TicketStore):
         keep_lease: bool = False,
     ) -> Upload:
         with self._writing() as connection:
-            row = _load_row(connection, upload_id)
-            _check_lease(row, lease)
-            return _apply(connection, row, event, decide, lease if keep_lease else None)
+            row = load_row(connection, upload_id)
+            check_lease(row, lease)
+            return apply(connection, row, event, decide, lease if keep_lease else None)
 
     def remove(self, upload_id: str, *, lease: str) -> None:
         with self._writing() as connection:
-            row = _load_row(connection, upload_id)
-            _check_lease(row, lease)
+            row = load_row(connection, upload_id)
+            check_lease(row, lease)
             connection.execute("DELETE FROM uploads WHERE key = ?", (row["key"],))
 
     # bytes
 
     def claim_range(self, upload_id: str, start: int, stop: int, decide: Decide) -> WriteClaim:
         with self._writing() as connection:
-            row = _load_row(connection, upload_id)
-            upload = _to_upload(connection, row)
+            row = load_row(connection, upload_id)
+            upload = to_upload(connection, row)
             gaps = upload.received.missing(start, stop) if takes_bytes(upload.state) else ()
             if not gaps:
                 decide(upload)
                 return WriteClaim(upload, owner="", gaps=(), displaced=False)
-            upload = _apply(connection, row, Event.STORE, decide)
+            upload = apply(connection, row, Event.STORE, decide)
             owner = secrets.token_hex(8)
             displaced = False
             for gap_start, gap_stop in gaps:
-                displaced |= _take_away(connection, row["key"], gap_start, gap_stop)
-                connection.execute(INSERT_CLAIM, (row["key"], gap_start, gap_stop, owner))
+                displaced |= take_away(connection, row["key"], gap_start, gap_stop)
+                insert_claim(connection, row["key"], gap_start, gap_stop, owner)
             return WriteClaim(upload, owner, gaps, displaced)
 
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
@@ -230,7 +230,7 @@ class SQLiteTicketStore(TicketStore):
         digest: ChunkDigest | None = None,
     ) -> Upload:
         with self._writing() as connection:
-            row = _load_row(connection, claim.upload.id)
+            row = load_row(connection, claim.upload.id)
             key = row["key"]
             own = connection.execute(
                 "SELECT start, stop FROM claims WHERE upload = ? AND owner = ?", (key, claim.owner)
@@ -242,15 +242,15 @@ class SQLiteTicketStore(TicketStore):
             if takes_bytes(UploadState(row["state"])):
                 for start, stop in ranges:
                     for own_start, own_stop in own:
-                        _record(connection, key, max(start, own_start), min(stop, own_stop))
-                if digest and _is_recorded(connection, key, digest.start, digest.stop):
+                        record_range(connection, key, max(start, own_start), min(stop, own_stop))
+                if digest and is_recorded(connection, key, digest.start, digest.stop):
                     connection.execute(
                         "INSERT OR IGNORE INTO digests (upload, start, stop, sha256) "
                         "VALUES (?, ?, ?, ?)",
                         (key, digest.start, digest.stop, digest.sha256),
                     )
-                return _apply(connection, row, Event.STORE, decide)
-            return _to_upload(connection, row)
+                return apply(connection, row, Event.STORE, decide)
+            return to_upload(connection, row)
 
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
         with self._reading() as connection:
@@ -278,7 +278,7 @@ class SQLiteTicketStore(TicketStore):
                 (token, until, row["key"]),
             )
             # The upload as it was when it was found due: its `due_at` says since when.
-            return Lease(_to_upload(connection, row), token)
+            return Lease(to_upload(connection, row), token)
 
     def renew_lease(self, lease: Lease, until: float) -> None:
         with self._writing() as connection:
@@ -314,108 +314,3 @@ def _sqlite_errors(path: Path) -> Iterator[None]:
         raise TicketStoreError(f"The ticket database {path} failed: {exc}") from exc
     except sqlite3.DatabaseError as exc:
         raise TicketStoreError(f"The ticket database {path} is not usable: {exc}") from exc
-
-
-def _to_sql(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.value if isinstance(value, UploadState) else value
-        for name, value in values.items()
-    }
-
-
-def _find_row(connection: sqlite3.Connection, upload_id: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = connection.execute(
-        f"{SELECT_UPLOAD} WHERE id = ?", (upload_id,)
-    ).fetchone()
-    return row
-
-
-def _load_row(connection: sqlite3.Connection, upload_id: str) -> sqlite3.Row:
-    row = _find_row(connection, upload_id)
-    if row is None:
-        raise UploadNotFound
-    return row
-
-
-def _to_upload(connection: sqlite3.Connection, row: sqlite3.Row) -> Upload:
-    values = {name: row[name] for name in COLUMNS}
-    values["state"] = UploadState(row["state"])
-    values["remove_file_when_finished"] = bool(row["remove_file_when_finished"])
-    values["notified"] = bool(row["notified"])
-    stored = connection.execute(
-        "SELECT start, stop FROM ranges WHERE upload = ? ORDER BY start", (row["key"],)
-    )
-    # `_record` keeps them in normal form.
-    received = RangeSet(tuple((start, stop) for start, stop in stored))
-    return Upload(received=received, **values)
-
-
-def _check_lease(row: sqlite3.Row, lease: str | None) -> None:
-    if lease is not None and row["lease"] != lease:
-        raise LeaseLost
-
-
-def _apply(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
-    event: Event,
-    decide: Decide,
-    lease: str | None = None,
-) -> Upload:
-    before = _to_upload(connection, row)
-    state = next_state(before.state, event)
-    changes = dict(decide(before))
-    assignments = "".join(f", {name} = :{name}" for name in changes)
-    changed = connection.execute(
-        f"UPDATE uploads SET state = :state, lease = :lease{assignments} "
-        "WHERE key = :key AND state = :before",
-        {
-            **_to_sql(changes),
-            "state": state.value,
-            "lease": lease,
-            "key": row["key"],
-            "before": row["state"],
-        },
-    ).rowcount
-    if changed != 1:
-        raise WrongState(state=row["state"], event=event.value)
-    if not takes_bytes(state):
-        connection.execute("DELETE FROM claims WHERE upload = ?", (row["key"],))
-    return replace(before, state=state, **changes)
-
-
-def _take_away(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
-    """Cut [start, stop) out of the claims that have it; whether any did."""
-    older = connection.execute(
-        "SELECT start, stop, owner FROM claims WHERE upload = ? AND start < ? AND stop > ?",
-        (key, stop, start),
-    ).fetchall()
-    for old_start, old_stop, owner in older:
-        connection.execute("DELETE FROM claims WHERE upload = ? AND start = ?", (key, old_start))
-        for rest_start, rest_stop in ((old_start, start), (stop, old_stop)):
-            if rest_start < rest_stop:
-                connection.execute(INSERT_CLAIM, (key, rest_start, rest_stop, owner))
-    return bool(older)
-
-
-def _record(connection: sqlite3.Connection, key: int, start: int, stop: int) -> None:
-    """Merge [start, stop) with the ranges that it overlaps or touches; nothing if it is empty."""
-    if start >= stop:
-        return
-    neighbours = connection.execute(
-        "SELECT start, stop FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?",
-        (key, stop, start),
-    ).fetchall()
-    for old_start, old_stop in neighbours:
-        connection.execute("DELETE FROM ranges WHERE upload = ? AND start = ?", (key, old_start))
-        start, stop = min(start, old_start), max(stop, old_stop)
-    connection.execute(
-        "INSERT INTO ranges (upload, start, stop) VALUES (?, ?, ?)", (key, start, stop)
-    )
-
-
-def _is_recorded(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
-    row = connection.execute(
-        "SELECT 1 FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?", (key, start, stop)
-    ).fetchone()
-    return row is not None

@@ -1,0 +1,158 @@
+"""The steps of which transactions are made: rows to uploads and back, claims, ranges.
+
+Each takes a connection that is inside a transaction and changes nothing but what it says.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from ..errors import LeaseLost, UploadNotFound, WrongState
+from ..ranges import RangeSet
+from ..states import Event, UploadState, next_state, takes_bytes
+from ..uploads import Upload
+from .base import Decide
+
+__all__ = [
+    "COLUMNS",
+    "SELECT_UPLOAD",
+    "apply",
+    "check_lease",
+    "find_row",
+    "insert_claim",
+    "insert_upload",
+    "is_recorded",
+    "load_row",
+    "record_range",
+    "take_away",
+    "to_upload",
+]
+
+# The fields of an Upload that are columns under the same name; `received` is a table of its own.
+COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "received")
+SELECT_UPLOAD = f"SELECT key, lease, {', '.join(COLUMNS)} FROM uploads"
+INSERT_UPLOAD = (
+    f"INSERT INTO uploads ({', '.join(COLUMNS)}) "
+    f"VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
+)
+INSERT_CLAIM = "INSERT INTO claims (upload, start, stop, owner) VALUES (?, ?, ?, ?)"
+
+
+def insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:
+    values = {name: getattr(upload, name) for name in COLUMNS}
+    connection.execute(INSERT_UPLOAD, to_sql(values))
+
+
+def insert_claim(
+    connection: sqlite3.Connection, key: int, start: int, stop: int, owner: str
+) -> None:
+    """[start, stop) must belong to nobody."""
+    connection.execute(INSERT_CLAIM, (key, start, stop, owner))
+
+
+def to_sql(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.value if isinstance(value, UploadState) else value
+        for name, value in values.items()
+    }
+
+
+def find_row(connection: sqlite3.Connection, upload_id: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(
+        f"{SELECT_UPLOAD} WHERE id = ?", (upload_id,)
+    ).fetchone()
+    return row
+
+
+def load_row(connection: sqlite3.Connection, upload_id: str) -> sqlite3.Row:
+    row = find_row(connection, upload_id)
+    if row is None:
+        raise UploadNotFound
+    return row
+
+
+def to_upload(connection: sqlite3.Connection, row: sqlite3.Row) -> Upload:
+    values = {name: row[name] for name in COLUMNS}
+    values["state"] = UploadState(row["state"])
+    values["remove_file_when_finished"] = bool(row["remove_file_when_finished"])
+    values["notified"] = bool(row["notified"])
+    stored = connection.execute(
+        "SELECT start, stop FROM ranges WHERE upload = ? ORDER BY start", (row["key"],)
+    )
+    # `_record` keeps them in normal form.
+    received = RangeSet(tuple((start, stop) for start, stop in stored))
+    return Upload(received=received, **values)
+
+
+def check_lease(row: sqlite3.Row, lease: str | None) -> None:
+    if lease is not None and row["lease"] != lease:
+        raise LeaseLost
+
+
+def apply(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    event: Event,
+    decide: Decide,
+    lease: str | None = None,
+) -> Upload:
+    before = to_upload(connection, row)
+    state = next_state(before.state, event)
+    changes = dict(decide(before))
+    assignments = "".join(f", {name} = :{name}" for name in changes)
+    changed = connection.execute(
+        f"UPDATE uploads SET state = :state, lease = :lease{assignments} "
+        "WHERE key = :key AND state = :before",
+        {
+            **to_sql(changes),
+            "state": state.value,
+            "lease": lease,
+            "key": row["key"],
+            "before": row["state"],
+        },
+    ).rowcount
+    if changed != 1:
+        raise WrongState(state=row["state"], event=event.value)
+    if not takes_bytes(state):
+        connection.execute("DELETE FROM claims WHERE upload = ?", (row["key"],))
+    return replace(before, state=state, **changes)
+
+
+def take_away(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
+    """Cut [start, stop) out of the claims that have it; whether any did."""
+    older = connection.execute(
+        "SELECT start, stop, owner FROM claims WHERE upload = ? AND start < ? AND stop > ?",
+        (key, stop, start),
+    ).fetchall()
+    for old_start, old_stop, owner in older:
+        connection.execute("DELETE FROM claims WHERE upload = ? AND start = ?", (key, old_start))
+        for rest_start, rest_stop in ((old_start, start), (stop, old_stop)):
+            if rest_start < rest_stop:
+                insert_claim(connection, key, rest_start, rest_stop, owner)
+    return bool(older)
+
+
+def record_range(connection: sqlite3.Connection, key: int, start: int, stop: int) -> None:
+    """Merge [start, stop) with the ranges that it overlaps or touches; nothing if it is empty."""
+    if start >= stop:
+        return
+    neighbours = connection.execute(
+        "SELECT start, stop FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?",
+        (key, stop, start),
+    ).fetchall()
+    for old_start, old_stop in neighbours:
+        connection.execute("DELETE FROM ranges WHERE upload = ? AND start = ?", (key, old_start))
+        start, stop = min(start, old_start), max(stop, old_stop)
+    connection.execute(
+        "INSERT INTO ranges (upload, start, stop) VALUES (?, ?, ?)", (key, start, stop)
+    )
+
+
+def is_recorded(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?", (key, start, stop)
+    ).fetchone()
+    return row is not None
