@@ -150,8 +150,9 @@ class Incoming:
         `signal_finish_url`: where the handover is POSTed; without it `on_finished` is called.
         `remove_file_when_finished`: delete what the app has left of the file when it is done.
         `secret`: sent with the handover, and needed to cancel or finish this upload over HTTP.
-        `length`, `filename`: if known already, for clients that do not declare a file themselves;
-        no file of more than `length` bytes will be taken, another name may still be declared.
+        `length`, `filename`: if known already, for clients that do not declare a file themselves.
+        Another name may still be declared, and another length up to `max_length_bytes`, which is
+        `length` if you do not say.
 
         Raises BadRequest for a URL that cannot be called, TypeError without URL and `on_finished`.
         """

@@ -100,7 +100,7 @@ class Engine:
             secret=secret,
             signal_finish_url=signal_finish_url,
             remove_file_when_finished=remove_file_when_finished,
-            max_length_bytes=max_length_bytes if length is None else length,
+            max_length_bytes=length if max_length_bytes is None else max_length_bytes,
             length=length,
             filename=filename,
             due_at=created_at + self._settings.idle_timeout_s,
