@@ -28,7 +28,7 @@ from .completion import Callbacks, Completion
 from .config import DATABASE_NAME, SettingKeywords, Settings
 from .dialects.native import ALLOWED_METHODS, NativeDialect
 from .engine import CANCELLED_BY_BACKEND, Engine
-from .errors import Forbidden, IncomingError, MethodNotAllowed, UploadNotFound
+from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .responses import error_response, json_response
@@ -249,13 +249,12 @@ class Incoming:
             body = Body(request.environ)
             response = self._route(request, body, path)
         except IncomingError as exc:
+            if exc.status >= 500:
+                log.error("event=%s method=%s error=%s", exc.code, request.method, exc)
             response = error_response(exc, plain=path.startswith("backend/"))
         except Exception:
             log.exception("event=internal_error method=%s", request.method)
-            response = error_response(
-                IncomingError("Something went wrong here; the log says what."),
-                plain=path.startswith("backend/"),
-            )
+            response = error_response(IncomingError(), plain=path.startswith("backend/"))
         if body is not None and response.status_code >= 400:
             body.drain(self.settings.max_chunk_bytes)
         return response
@@ -270,7 +269,7 @@ class Incoming:
             return response
         if path == "health":
             return self._health(request)
-        raise UploadNotFound
+        raise NotFound
 
     def _route_frontend(self, request: Request, body: Body, path: str) -> Response:
         if request.method == "OPTIONS":
@@ -287,7 +286,7 @@ class Incoming:
             return response
         asset = self._assets.find(path)
         if asset is None:
-            raise UploadNotFound
+            raise NotFound
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         return asset

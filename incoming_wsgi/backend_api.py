@@ -23,6 +23,7 @@ from .errors import (
     BadRequest,
     Forbidden,
     MethodNotAllowed,
+    NotFound,
     TooLate,
     UploadNotFound,
     WrongState,
@@ -49,9 +50,9 @@ class BackendAPI:
         }
 
     def answer(self, request: Request, body: Body, path: str) -> Response:
-        """`path` is what follows `backend/`. Raises UploadNotFound where there is nothing."""
+        """`path` is what follows `backend/`. Raises NotFound where there is nothing."""
         if not self._settings.backend_api:
-            raise UploadNotFound
+            raise NotFound
         self._check_access(request.environ)
         if path in self._functions:
             if request.method != "POST":
@@ -62,7 +63,7 @@ class BackendAPI:
         kind, _, rest = path.partition("/")
         upload_id, _, action = rest.partition("/")
         if kind != "uploads" or not upload_id or action not in ("", "retry"):
-            raise UploadNotFound
+            raise NotFound
         return self._answer_upload(request, upload_id, action)
 
     def _answer_upload(self, request: Request, upload_id: str, action: str) -> Response:
@@ -106,7 +107,7 @@ class BackendAPI:
         try:
             self._engine.confirm(upload_id)
         except WrongState as exc:
-            raise TooLate(f"the upload does not wait for this: it is {exc.state}") from exc
+            raise TooLate(f"nothing to finish: the upload is {exc.state}") from exc
         return "ok"
 
     def _check_upload(self, parameters: _Parameters) -> str:

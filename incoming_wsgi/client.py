@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import BadRequest, UploadNotFound, WrongSecret, WrongState
+from .errors import BadRequest, NotFound, UploadNotFound, WrongSecret, WrongState
 from .exchange import Exchange, check_url, not_incoming
 from .ranges import RangeSet
 from .remote import SentUpload
@@ -127,7 +127,7 @@ class IncomingClient:
         with Exchange(timeout_s=self._timeout_s) as exchange:
             try:
                 return exchange.text("POST", url, data=form, headers=self._headers)
-            except UploadNotFound as exc:
+            except NotFound as exc:
                 if exchange.status != 404:  # an unknown id is 400 here
                     raise
                 raise BadRequest(

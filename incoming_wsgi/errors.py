@@ -5,7 +5,8 @@
     │   └── IncompleteBody         400  fewer bytes came than were announced; they are kept
     ├── Forbidden                  403  no right to do this
     │   └── WrongSecret            403  the ticket's secret is missing or wrong
-    ├── UploadNotFound             404  never issued, or forgotten because its time was over
+    ├── NotFound                   404  nothing at this address
+    │   └── UploadNotFound         404  never issued, or forgotten because its time was over
     ├── MethodNotAllowed           405
     ├── Conflict                   409
     │   ├── WrongState             409  the upload's state does not allow it
@@ -48,6 +49,7 @@ __all__ = [
     "LeaseLost",
     "LengthRequired",
     "MethodNotAllowed",
+    "NotFound",
     "RangeNotSatisfiable",
     "StorageError",
     "StorageFull",
@@ -103,14 +105,22 @@ class WrongSecret(Forbidden):
         super().__init__("backendSecret not given or wrong")
 
 
-class UploadNotFound(IncomingError):
-    code = "unknown_upload"
+class NotFound(IncomingError):
+    code = "not_found"
     status = 404
 
     def __init__(self) -> None:
-        super().__init__(
+        super().__init__("There is nothing at this address.")
+
+
+class UploadNotFound(NotFound):
+    code = "unknown_upload"
+
+    def __init__(self) -> None:
+        IncomingError.__init__(
+            self,
             "There is no such upload: the ticket was never issued here, or its time is over. "
-            "Ask the web app for a new ticket."
+            "Ask the web app for a new ticket.",
         )
 
 
@@ -143,9 +153,16 @@ class FileChanged(Conflict):
     code = "file_changed"
 
     def __init__(self, *, what: str, expected: object, provided: object) -> None:
+        differences = {
+            "length": f"it has {provided} bytes, not {expected}",
+            "filename": f"it is called {provided!r}, not {expected!r}",
+            "last_modified": "it was changed since",
+            "tag": "another page has chosen another file for this upload",
+        }
+        difference = differences.get(what, f"its {what} is another")
         super().__init__(
-            f"This is not the file that the upload was begun with: its {what} is {provided!r}, "
-            f"the upload has {expected!r}. Choose the same file, or start a new upload."
+            f"This is not the file that the upload was begun with: {difference}. "
+            "Choose the same file, or start a new upload."
         )
         self.what = what
         self.expected = expected

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ __all__ = [
 log = logging.getLogger("incoming_wsgi")
 
 CONNECT_TIMEOUT_S = 10.0
+PLAIN_URL = re.compile(r"[!-~]+")  # what needs no encoding before it is sent
 WORD_BYTES = 4  # "done" and "wait": no more of the answer counts
 
 
@@ -175,9 +177,11 @@ def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
     try:
         with requests.Session() as session:
             session.trust_env = False
-            with session.post(
-                url,
-                data=fields,
+            prepared = session.prepare_request(requests.Request("POST", url, data=fields))
+            if PLAIN_URL.fullmatch(url):
+                prepared.url = url  # as it was given, and not as `requests` would write it
+            with session.send(
+                prepared,
                 timeout=(min(CONNECT_TIMEOUT_S, timeout_s), timeout_s),
                 allow_redirects=False,
                 stream=True,

@@ -25,7 +25,14 @@ def json_response(facts: Mapping[str, object], *, status: int = 200) -> Response
 
 
 def error_response(error: IncomingError, *, plain: bool) -> Response:
-    """As the original's plain text, or as a problem (RFC 9457) with our stable `code`."""
+    """As the original's plain text, or as a problem (RFC 9457) with our stable `code`.
+
+    What went wrong inside is for the log, not for whoever asked: paths and SQL stay here.
+    """
+    if error.status == 500:
+        hidden = IncomingError("The upload server has trouble; its log says more. Try again later.")
+        hidden.code = error.code
+        error = hidden
     if plain:
         response = Response(
             str(error), status=error.status, content_type="text/plain", charset="UTF-8"

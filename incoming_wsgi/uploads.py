@@ -142,7 +142,7 @@ def is_http_url(text: str) -> bool:
         return (
             parts.scheme in ("http", "https")
             and parts.port != 0
-            and not re.search(r"[\s\x00-\x20\x7f]", text)
+            and not re.search(r"[\x00-\x1f\x7f]", text)
             and _is_host(parts.hostname or "")
         )
     except ValueError:  # UnicodeError is one

@@ -129,6 +129,7 @@ def test_a_bad_parameter_is_named(app, parameters, named):
         "https://user:pass@app.example:8443/",
         "http://[::1]:4001/",
         "http://my_app/finished",
+        "http://127.0.0.1:4001/a b",
         "http://grüße.example./",
         "HTTP://APP.example/",
     ],

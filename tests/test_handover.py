@@ -87,6 +87,19 @@ def test_the_handover_has_everything_the_original_sends_and_more(make, tmp_path)
     assert handover.content == CONTENT
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["/h/x/../y/./z", "/h?q=%7Efoo", "/h//x", "/h;p?a+b&&=", "/h?a=b?c"],
+)
+def test_the_callback_is_called_exactly_as_it_was_given(make, target):
+    incoming = make()
+    with web_app() as app:
+        url = f"http://127.0.0.1:{app.port}{target}"
+        upload(incoming, incoming.new_upload(signal_finish_url=url))
+        (handover,) = app.wait_for(1)
+    assert handover.path == target
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b\\c", "..", "x\r\ny"])
 def test_the_browsers_name_can_be_joined_to_a_folder(make, name):
     incoming = make()

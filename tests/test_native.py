@@ -768,6 +768,26 @@ def test_nothing_but_the_library_is_served(app, name):
     app.get(f"/frontend/{name}", status=404)
 
 
+# trouble inside
+
+
+def test_trouble_inside_is_for_the_log_and_not_for_the_browser(app, incoming, url, caplog):
+    declare(app, url)
+    with incoming._tickets._connections.use() as connection:
+        connection.execute("DROP TABLE claims")
+    response = put(app, url, 0, 256, status=500)
+    assert problem(response, "ticket_store_error")
+    assert "incoming.db" not in response.text
+    assert "claims" not in response.text
+    assert "no such table: claims" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/", "/frontend/", "/frontend/x.js", "/backend/new_upload"])
+def test_a_mistyped_address_is_not_called_an_unknown_ticket(app, path):
+    response = app.get(path, status=404)
+    assert "nothing at this address" in response.text
+
+
 # two at once
 
 
