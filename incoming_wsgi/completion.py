@@ -29,7 +29,7 @@ from .handover import (
     call_url,
     handover_fields,
 )
-from .states import Event, UploadState
+from .states import Event, UploadState, takes_bytes
 from .storage.base import Storage
 from .tickets.base import Decide, Lease, TicketStore
 from .uploads import Upload, log_id, now
@@ -127,6 +127,8 @@ class Completion:
         already. Returns it as it is then; a lease is kept."""
 
         def cancel(upload: Upload) -> Mapping[str, Any]:
+            if not takes_bytes(upload.state):  # another was faster, and the app may have the file
+                raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
             return self.cancelled(upload, reason=LOST, tell_app=True)
 
         try:
@@ -137,7 +139,7 @@ class Completion:
                 lease=lease,
                 keep_lease=True,
             )
-        except WrongState:  # it was cancelled, that is why
+        except WrongState:  # it was taken or cancelled, that is why
             return self._tickets.load(upload.id)
         log.error("upload=%s event=bytes_lost error=%s", log_id(upload.id), error)
         self._storage.delete(upload.id)

@@ -14,6 +14,7 @@ import pytest
 from webtest import TestApp
 
 from incoming_wsgi import Incoming, Settings, StorageFull
+from incoming_wsgi.states import Event
 from incoming_wsgi.storage.file import FileStorage
 
 CONTENT = bytes(range(256)) * 4  # 1024 bytes, no two blocks of 256 shifted alike
@@ -617,6 +618,29 @@ def test_an_upload_whose_stored_bytes_are_lost_ends_and_says_so(app, incoming, u
         "CANCELLED",
         "what was stored of the file is lost on the server",
     )
+
+
+def test_a_slow_request_does_not_call_a_file_lost_that_the_app_has_taken(
+    app, incoming, url, taken, ticket, monkeypatch
+):
+    """Two requests see that nothing is missing; the app has the file before the slower one looks."""
+    declare(app, url)
+    put(app, url, 0, 512)
+    storage, seal = incoming._engine._storage, incoming._engine._storage.seal
+
+    def be_slow(*arguments):
+        monkeypatch.setattr(storage, "seal", seal)
+        put(app, url, 0, 1024)  # the faster one: completes it
+        incoming._tickets.transition(ticket, Event.HAND_OVER, lambda _: {"attempt": 1})
+        storage.locate(ticket).unlink()  # taken
+        incoming._tickets.transition(ticket, Event.DELAY, lambda _: {"due_at": 0.0})  # answer lost
+        return seal(*arguments)
+
+    monkeypatch.setattr(storage, "seal", be_slow)
+    assert put(app, url, 512, 1024).json["state"] == "COMPLETE"
+    incoming.do_housekeeping()
+    assert app.get(url).json["state"] == "FINISHED"
+    assert taken == []
 
 
 def test_a_cancel_right_before_the_last_byte_is_sealed_is_410(app, incoming, url, monkeypatch):
