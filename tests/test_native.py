@@ -623,7 +623,7 @@ def test_an_upload_whose_stored_bytes_are_lost_ends_and_says_so(app, incoming, u
 def test_a_slow_request_does_not_call_a_file_lost_that_the_app_has_taken(
     app, incoming, url, taken, ticket, monkeypatch
 ):
-    """Two requests see that nothing is missing; the app has the file before the slower one looks."""
+    """Two requests see that nothing is missing; the app has the file before the slower looks."""
     declare(app, url)
     put(app, url, 0, 512)
     storage, seal = incoming._engine._storage, incoming._engine._storage.seal
