@@ -109,6 +109,14 @@ class SQLiteTicketStore(TicketStore):
             isolation_level=None,  # transactions begin and end where `_writing` says so
             check_same_thread=False,  # `close()` ends those of other threads
         )
+        try:
+            self._configure(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
         # A rollback journal works on network file systems as far as their locks do.
         journal = "DELETE" if is_network_file_system(self.path.parent) else "WAL"
@@ -116,7 +124,6 @@ class SQLiteTicketStore(TicketStore):
         full = self._durable or journal == "DELETE"
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
-        return connection
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
