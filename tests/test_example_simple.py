@@ -275,7 +275,6 @@ def test_a_visitor_reads_what_the_incoming_server_refused(tmp_path: Path) -> Non
 def test_it_says_where_to_look_and_nothing_else(tmp_path: Path, server: str) -> None:
     with backend(tmp_path, "--server", server, "--public_app_host", "files.example") as app:
         requests.get(app.url, timeout=30).raise_for_status()
-        app.stop()
 
         assert app.log == "Open http://files.example/\n"
 
