@@ -177,10 +177,7 @@ class _Parameters:
             **request.environ,
             "wsgi.input": io.BytesIO(content),
             "CONTENT_LENGTH": str(len(content)),
-            # Forms are UTF-8 whatever they say; some HTTP clients name another charset by default.
-            "CONTENT_TYPE": re.sub(
-                r"(?i);\s*charset=[^;]*", "", request.environ.get("CONTENT_TYPE", "")
-            ),
+            "CONTENT_TYPE": CHARSET.sub("", request.environ.get("CONTENT_TYPE", "")),
         }
         parsed = Request(form)
         try:

@@ -18,7 +18,7 @@ from enum import Enum
 
 from .errors import WrongState
 
-__all__ = ["TRANSITIONS", "Event", "UploadState", "is_final", "next_state", "takes_bytes"]
+__all__ = ["TRANSITIONS", "Event", "UploadState", "next_state", "takes_bytes"]
 
 
 class UploadState(str, Enum):
@@ -94,8 +94,3 @@ def next_state(state: UploadState, event: Event) -> UploadState:
 def takes_bytes(state: UploadState) -> bool:
     """Whether bytes can still be missing in `state`."""
     return state in (UploadState.CREATED, UploadState.UPLOADING)
-
-
-def is_final(state: UploadState) -> bool:
-    """Whether an upload stays in `state` if nobody asks for anything."""
-    return state in (UploadState.FINISHED, UploadState.CANCELLED, UploadState.FAILED)
