@@ -15,6 +15,7 @@ import logging
 import random
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,7 +177,7 @@ class Completion:
             outcome.reason,
         )
         if outcome.answer is Answer.DONE:
-            self._settle(lease, Event.FINISH, self.finished)
+            self._done(upload)
         elif outcome.answer is Answer.WAIT:
             due_at = now() + self._settings.confirm_timeout_s
             self._settle(lease, Event.WAIT, lambda _: {"reason": None, "due_at": due_at})
@@ -241,18 +242,17 @@ class Completion:
         return call_function(self._callbacks.on_finished, upload, path)
 
     def _settle(self, lease: Lease, event: Event, decide: Decide) -> None:
-        try:
-            upload = self._tickets.transition(lease.upload.id, event, decide, lease=lease.token)
-        except (LeaseLost, WrongState, UploadNotFound):
-            # The app's finish_upload was faster, or this process was so slow that another took
-            # over. Only a "done" counts all the same: the app must not be asked again.
-            if event is not Event.FINISH:
-                return
-            try:
-                upload = self._tickets.transition(lease.upload.id, event, decide)
-            except (WrongState, UploadNotFound):
-                return
-        self.clear_away(upload)
+        """What follows from an attempt, unless the app's finish_upload was faster, or this process
+        so slow that another took over."""
+        with suppress(LeaseLost, WrongState, UploadNotFound):
+            self.clear_away(
+                self._tickets.transition(lease.upload.id, event, decide, lease=lease.token)
+            )
+
+    def _done(self, upload: Upload) -> None:
+        """The app said so: it must not be asked again, whoever has the lease by now."""
+        with suppress(WrongState, UploadNotFound):
+            self.clear_away(self._tickets.transition(upload.id, Event.FINISH, self.finished))
 
     def _pause_s(self, attempt: int) -> float:
         longest: float = min(

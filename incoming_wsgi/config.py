@@ -138,9 +138,7 @@ class Settings:
             "keep_failed_s",
         ):
             seconds = getattr(self, name)
-            self._require(
-                name, 0 < seconds < MAX_SECONDS, "more than 0 and less than ten years of seconds"
-            )
+            self._require(name, 0 < seconds < MAX_SECONDS, "more than 0 and less than ten years")
         self._require("durability", self.durability in ("process", "disk"), '"process" or "disk"')
         self._require("allow_origins", not isinstance(self.allow_origins, str), "a list of origins")
         self._require("backend_token", self.backend_token != "", "a token, or None for no token")

@@ -397,6 +397,41 @@ def test_a_process_that_can_start_no_thread_loses_no_handover(make, monkeypatch)
         wait_for_state(incoming, upload_id, "FINISHED")
 
 
+def test_who_has_lost_the_lease_does_not_finish_what_waits_for_its_confirmation(make, tmp_path):
+    """A process that was stopped for a while sees that the file is gone; meanwhile another has
+    asked the app, which took the file and said "wait"."""
+    incoming = make(background=False, handover_retry_s=0.001)
+    with web_app(reply(500)) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        incoming.do_housekeeping()
+        lease = wait_until(incoming._housekeeping.lease_due, "the next attempt")
+        tickets = incoming._tickets
+        tickets.transition(upload_id, Event.HAND_OVER, lambda u: {"attempt": u.attempt + 1})
+        tickets.transition(upload_id, Event.WAIT, lambda _: {"due_at": time.time() + 600})
+        file_of(tmp_path, upload_id).unlink()
+        incoming._housekeeping.look_after(lease)
+        assert incoming.status(upload_id).state is UploadState.AWAITING_CONFIRMATION
+        incoming.finish_upload(upload_id)
+
+
+def test_a_done_that_comes_after_the_lease_was_lost_counts(make, tmp_path):
+    """The app must not be asked again."""
+    incoming = make(background=False)
+
+    def slowly(handover, handler):
+        incoming._tickets.transition(upload_id, Event.DELAY, lambda _: {"due_at": 0.0})
+        reply()(handover, handler)
+
+    with web_app(slowly) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        incoming.do_housekeeping()
+        assert incoming.status(upload_id).state is UploadState.FINISHED
+        incoming.do_housekeeping()
+        assert len(app.handovers) == 1
+
+
 # wait
 
 
