@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 OPTIONS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE_MS = 30_000
+# A pause between two attempts at a handover, the lease of a killed process and the page's own
+# questions may follow one another: nothing that is awaited here takes longer on a busy machine.
+PATIENCE_MS = 60_000
 
 if not os.environ.get("CI"):
     pytest.importorskip("playwright.sync_api")
@@ -25,8 +27,9 @@ if not os.environ.get("CI"):
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)  # set_default_timeout of a page does not reach it
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if path is None:

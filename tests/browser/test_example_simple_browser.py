@@ -12,7 +12,6 @@ from example_simple import Example, backend, stand_alone, start
 from playwright import sync_api as playwright
 
 MIB = 1 << 20
-PATIENCE_MS = 30_000
 
 
 @pytest.fixture(params=["gunicorn", "wsgiref", "beside"])
@@ -34,7 +33,7 @@ def make_file(folder: Path, name: str, length: int, seed: int = 0) -> Path:
 
 
 def expect_text(page: playwright.Page, selector: str, text: str) -> None:
-    playwright.expect(page.locator(selector)).to_have_text(text, timeout=PATIENCE_MS)
+    playwright.expect(page.locator(selector)).to_have_text(text)
 
 
 def limit_speed(page: playwright.Page, bytes_per_s: int) -> None:
