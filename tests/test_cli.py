@@ -374,9 +374,12 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, file):
         path = os.pathsep.join(entry for entry in sys.path if entry)
         environ = {**os.environ, "PYTHONPATH": path}
         with subprocess.Popen(command, stderr=subprocess.PIPE, env=environ, text=True) as process:
-            app.wait_for(1)  # all is stored, the command waits for the app
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+            try:
+                app.wait_for(1)  # all is stored, the command waits for the app
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=60)
+            finally:
+                process.kill()  # harmless if it has ended
         assert process.returncode == 130
         assert "Stopped. What is stored stays: the same command goes on from there." in said
         assert "Traceback" not in said
