@@ -251,10 +251,10 @@ class Incoming:
         except IncomingError as exc:
             if exc.status >= 500:
                 log.error("event=%s method=%s error=%s", exc.code, request.method, exc)
-            response = error_response(exc, plain=path.startswith("backend/"))
+            response = error_response(exc, plain=_is_plain(path))
         except Exception:
             log.exception("event=internal_error method=%s", request.method)
-            response = error_response(IncomingError(), plain=path.startswith("backend/"))
+            response = error_response(IncomingError(), plain=_is_plain(path))
         if body is not None and response.status_code >= 400:
             body.drain(self.settings.max_chunk_bytes)
         return response
@@ -305,7 +305,7 @@ class Incoming:
         return json_response({"status": "ok"})
 
     def _add_cors_headers(self, request: Request, response: Response) -> None:
-        origins = self.settings.allow_origins
+        origins = self.settings.allow_origins or ()
         origin = request.headers.get("Origin")
         if "*" in origins:
             response.headers["Access-Control-Allow-Origin"] = "*"
@@ -317,3 +317,8 @@ class Incoming:
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         if request.method == "OPTIONS":
             response.headers.update(list(CORS_HEADERS.items()))
+
+
+def _is_plain(path: str) -> bool:
+    """Whether errors are plain text there: the original's functions."""
+    return path.startswith("backend/") and not path.startswith("backend/uploads/")

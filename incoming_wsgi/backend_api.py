@@ -1,8 +1,9 @@
 """What the web app's backend may ask over HTTP: the original's functions, and more about an upload.
 
 Parameters come as form values or in the query; answers and errors are plain text, as the original's
-apps expect them, except the JSON of `uploads/{id}`. Who may ask is decided here too: a peer on this
-machine that comes without any sign of a proxy or a browser, or whoever has the token.
+apps expect them, except those of `uploads/{id}`: JSON, and problems as everywhere else. Who may ask
+is decided here too: a peer on this machine that comes without any sign of a proxy or a browser, or
+whoever has the token.
 """
 
 from __future__ import annotations

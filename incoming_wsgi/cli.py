@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,6 +33,7 @@ from .uploads import Upload, public_facts, safe_filename
 __all__ = ["main"]
 
 DEFAULT_BIND = "127.0.0.1:4000"
+BIND = re.compile(r"unix:.+|[^/]+:\d{1,5}")
 INTERRUPTED = 130  # what shells make of SIGINT
 SHORTEST_PREFIX = 8  # as much of an id as the log shows
 
@@ -59,9 +61,16 @@ def _plain_errors() -> Iterator[None]:
 # the server
 
 
+def _check_bind(_: click.Context, __: click.Parameter, bind: str) -> str:
+    if not BIND.fullmatch(bind):
+        raise click.BadParameter(f"{bind!r}: it must be HOST:PORT or unix:PATH")
+    return bind
+
+
 @main.command()
 @click.option(
     "--bind",
+    callback=_check_bind,
     default=DEFAULT_BIND,
     metavar="HOST:PORT",
     help=f"Where to listen; unix:PATH for a Unix socket.  [default: {DEFAULT_BIND}]",
@@ -116,18 +125,27 @@ def housekeeping(**given: str | None) -> None:
     configure_logs(logging.WARNING)
     with _plain_errors():
         environ = _environ(given)
-        _require_folder(read_settings(environ)[0])
+        _find_database(environ)  # a folder without one is not the server's
         incoming = make_incoming(environ)
         with closing(incoming):
             done = incoming.do_housekeeping()
     click.echo(f"{done} {'thing' if done == 1 else 'things'} done.")
 
 
-def _require_folder(storage_dir: str) -> None:
+def _find_database(environ: dict[str, str]) -> Path:
+    """Where the server has its tickets."""
+    storage_dir, settings = read_settings(environ)
     if not Path(storage_dir).is_dir():
         raise click.ClickException(
             f"There is no storage folder {storage_dir}. Give the --storage-dir of the server."
         )
+    path = Path(settings.database or Path(storage_dir) / DATABASE_NAME)
+    if not path.is_file():
+        raise click.ClickException(
+            f"There is no ticket database {path}. Give the --storage-dir of the server, and "
+            "its --database if it has one."
+        )
+    return path
 
 
 # a look at uploads
@@ -136,17 +154,8 @@ def _require_folder(storage_dir: str) -> None:
 @contextmanager
 def _tickets(given: dict[str, str | None]) -> Iterator[TicketStore]:
     """The tickets of a server, as they are: nothing is made or changed by looking."""
-    with _plain_errors():
-        storage_dir, settings = read_settings(_environ(given))
-        _require_folder(storage_dir)
-        path = Path(settings.database or Path(storage_dir) / DATABASE_NAME)
-        if not path.is_file():
-            raise click.ClickException(
-                f"There is no ticket database {path}. Give the --storage-dir of the server, and "
-                "its --database if it has one."
-            )
-        with closing(SQLiteTicketStore(path)) as tickets:
-            yield tickets
+    with _plain_errors(), closing(SQLiteTicketStore(_find_database(_environ(given)))) as tickets:
+        yield tickets
 
 
 @main.command("list")
@@ -255,7 +264,8 @@ def _echo_json(value: object) -> None:
     type=click.FloatRange(min=0),
     default=600.0,
     metavar="SECONDS",
-    help="Give up when nothing gets on for so long.  [default: 600 = 10 min]",
+    help="Give up when no byte gets on for so long. The wait for the web app is not limited by it, "
+    "see --no-wait.  [default: 600 = 10 min]",
 )
 @click.option(
     "--wait/--no-wait",
@@ -294,8 +304,18 @@ def _upload_with_bar(file: Path, url: str, give_up_s: float, wait: bool) -> Sent
         def on_retry(trouble: IncomingError, pause_s: float) -> None:
             click.echo(f"\n{trouble} Trying again in {pause_s:.1f} s.", err=True)
 
+        def on_wait(reason: str | None) -> None:
+            why = "" if reason is None else f" So far: {reason}."
+            click.echo(f"\nAll is stored. Waiting for the web app to take it.{why}", err=True)
+
         return upload_file(
-            file, url, progress=progress, on_retry=on_retry, give_up_s=give_up_s, wait=wait
+            file,
+            url,
+            progress=progress,
+            on_retry=on_retry,
+            on_wait=on_wait,
+            give_up_s=give_up_s,
+            wait=wait,
         )
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from .errors import BadRequest, NotFound, UploadNotFound, WrongSecret, WrongStat
 from .exchange import Exchange, check_url, not_incoming
 from .ranges import RangeSet
 from .remote import SentUpload
-from .sending import HandoverFailed, OnRetry, Progress, upload_file
+from .sending import HandoverFailed, OnRetry, OnWait, Progress, upload_file
 from .states import UploadState
 from .uploads import UPLOAD_ID_PATTERN, Upload, safe_filename
 
@@ -30,6 +31,7 @@ __all__ = [
     "HandoverFailed",
     "IncomingClient",
     "OnRetry",
+    "OnWait",
     "Progress",
     "SentUpload",
     "upload_file",
@@ -124,23 +126,28 @@ class IncomingClient:
         # In the body: what stands in a URL gets into logs.
         form = {name: value for name, value in parameters.items() if value is not None}
         url = f"{self._backend_url}/{function}"
-        with Exchange(timeout_s=self._timeout_s) as exchange:
-            try:
-                return exchange.text("POST", url, data=form, headers=self._headers)
-            except NotFound as exc:
-                if exchange.status != 404:  # an unknown id is 400 here
-                    raise
-                raise BadRequest(
-                    f"{self._backend_url} does not exist. Look whether this is where the Incoming "
-                    "server is mounted, and whether its backend_api is on."
-                ) from exc
+        with self._exchange() as exchange:
+            return exchange.text("POST", url, data=form, headers=self._headers)
 
     def _facts(self, method: Literal["GET", "POST"], upload_id: str, action: str = "") -> Any:
         if not UPLOAD_ID.fullmatch(upload_id):  # it becomes a part of a path
             raise UploadNotFound
         url = f"{self._backend_url}/uploads/{upload_id}{action}"
-        with Exchange(timeout_s=self._timeout_s) as exchange:
+        with self._exchange() as exchange:
             return exchange.facts(method, url, headers=self._headers)
+
+    @contextmanager
+    def _exchange(self) -> Iterator[Exchange]:
+        with Exchange(timeout_s=self._timeout_s) as exchange:
+            try:
+                yield exchange
+            except UploadNotFound:
+                raise
+            except NotFound as exc:
+                raise BadRequest(
+                    f"{self._backend_url} does not exist. Look whether this is where the Incoming "
+                    "server is mounted, and whether its backend_api is on."
+                ) from exc
 
 
 def _to_upload(facts: Mapping[str, Any]) -> Upload:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -27,6 +28,9 @@ DATABASE_NAME = "incoming.db"  # in the storage folder
 KIB = 1024
 MIB = 1024 * KIB
 MAX_SECONDS = 10 * 365 * 86400.0
+# As browsers send it: no path, not even a slash at the end.
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+NO_VALUE = ("", "none")  # in a variable, for settings that may be None
 
 
 class SettingKeywords(TypedDict, total=False):
@@ -44,7 +48,7 @@ class SettingKeywords(TypedDict, total=False):
     keep_finished_s: float
     keep_failed_s: float
     durability: str
-    allow_origins: tuple[str, ...]
+    allow_origins: Sequence[str] | None
     backend_api: bool
     backend_token: str | None
     background: bool
@@ -55,9 +59,20 @@ def _setting(default: Any, explanation: str) -> Any:
     return field(default=default, metadata={"help": explanation})
 
 
+# What a field of `Settings` may hold, by its annotation, and how a message says it.
+KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "True or False"),
+    "str": ((str,), "a text"),
+    "Sequence[str]": ((list, tuple), "a list of texts"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Raises ValueError at construction, naming the setting, the value and what it may be."""
+    """Raises TypeError or ValueError at construction, naming the setting, the value and what it may
+    be."""
 
     # Chunks. 1 MiB: an nginx that nobody has configured takes no more (client_max_body_size).
     chunk_bytes: int = _setting(
@@ -97,10 +112,10 @@ class Settings:
         '"process": what was acknowledged survives the death of any process; "disk": it is also '
         "written to the disk before it is acknowledged (slower).",
     )
-    allow_origins: tuple[str, ...] = _setting(
+    allow_origins: Sequence[str] | None = _setting(
         ("*",),
         "Origins whose pages may upload, comma separated; * for any (a ticket is the right to "
-        "upload, no cookie is used), empty for the same origin alone.",
+        "upload, no cookie is used), none: the same origin alone.",
     )
     backend_api: bool = _setting(
         False, "Whether backend/ answers over HTTP. On when stand-alone, off inside an app."
@@ -122,6 +137,8 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        for setting in dataclasses.fields(self):
+            self._check_kind(setting)
         for name in ("chunk_bytes", "max_chunk_bytes", "send_ahead"):
             self._require(name, getattr(self, name) >= 1, "1 or more")
         self._require(
@@ -140,8 +157,26 @@ class Settings:
             seconds = getattr(self, name)
             self._require(name, 0 < seconds < MAX_SECONDS, "more than 0 and less than ten years")
         self._require("durability", self.durability in ("process", "disk"), '"process" or "disk"')
-        self._require("allow_origins", not isinstance(self.allow_origins, str), "a list of origins")
+        self._require(
+            "allow_origins",
+            all(ORIGIN.fullmatch(origin) for origin in self.allow_origins or ()),
+            '"*", or origins like "https://app.example": scheme, host and port, no path',
+        )
         self._require("backend_token", self.backend_token != "", "a token, or None for no token")
+
+    def _check_kind(self, setting: dataclasses.Field[Any]) -> None:
+        """Raises TypeError for a value of another type than the setting has: "false" is true."""
+        value, kind = getattr(self, setting.name), str(setting.type)
+        optional = kind.endswith(" | None")
+        types, wanted = KINDS[kind.removesuffix(" | None")]
+        if optional and value is None:
+            return
+        fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        if kind.startswith("Sequence"):
+            fits = fits and all(isinstance(part, str) for part in value)
+        if not fits:
+            or_none = ", or None" if optional else ""
+            raise TypeError(f"{setting.name} is {value!r}; it must be {wanted}{or_none}")
 
     def _require(self, name: str, fulfilled: bool, wanted: str) -> None:
         if not fulfilled:
@@ -179,17 +214,22 @@ class Settings:
 def parse_setting(setting: dataclasses.Field[Any], text: str) -> Any:
     """The value of `setting` that `text` spells. Raises ValueError saying what is wanted."""
     kind = str(setting.type)
-    if text == "" and "None" in kind:
+    if kind.endswith(" | None") and text.strip().lower() in NO_VALUE:
         return None
-    if kind.startswith("tuple"):
+    if kind.startswith("Sequence"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if kind == "bool":
         return parse_bool(text)
-    if kind.startswith("int"):
-        return int(text)
-    if kind.startswith("float"):
-        return float(text)
-    return text
+    number = {"int": int, "float": float}.get(kind.removesuffix(" | None"))
+    if number is None:
+        return text
+    try:
+        return number(text)
+    except ValueError as exc:
+        ending = "_" + setting.name.rpartition("_")[2]
+        unit = {"_bytes": " of bytes, without a unit", "_s": " of seconds, without a unit"}
+        whole = "whole " if number is int else ""
+        raise ValueError(f"it must be a {whole}number{unit.get(ending, '')}") from exc
 
 
 def parse_bool(text: str) -> bool:

@@ -89,9 +89,12 @@ class Engine:
         """Issue a ticket. Raises BadRequest naming the bad parameter."""
         if signal_finish_url is not None and not is_http_url(signal_finish_url):
             raise BadRequest("signalFinishURL must be an absolute http or https URL")
-        for name, value in (("max_length_bytes", max_length_bytes), ("length", length)):
-            if value is not None and not 0 <= value <= MAX_LENGTH:
-                raise BadRequest(f"{name} is {value}; it must be from 0 to {MAX_LENGTH}")
+        lengths: Mapping[str, object] = {"max_length_bytes": max_length_bytes, "length": length}
+        for name, value in lengths.items():
+            if value is not None and not (isinstance(value, int) and 0 <= value <= MAX_LENGTH):
+                raise BadRequest(
+                    f"{name} is {value!r}; it must be a whole number from 0 to {MAX_LENGTH}"
+                )
         created_at = now()
         upload = Upload(
             id=new_upload_id(),

@@ -22,6 +22,7 @@ from .errors import (
     Forbidden,
     IncomingError,
     MethodNotAllowed,
+    NotFound,
     StorageFull,
     TooLarge,
     Unavailable,
@@ -41,7 +42,7 @@ Session = requests.Session
 # What an answer without a code of ours means: plain text of backend/, or a proxy's page.
 BY_STATUS: Mapping[int, type[IncomingError]] = {
     403: Forbidden,
-    404: UploadNotFound,
+    404: NotFound,  # nothing of ours: a wrong URL, or a proxy
     405: MethodNotAllowed,
     412: WrongState,  # of backend/, as the original has it
     409: WrongState,
@@ -180,6 +181,8 @@ def _error_of_text(response: requests.Response) -> IncomingError:
     kind = BY_TEXT.get((status, text)) or BY_STATUS.get(status, BadRequest)
     if kind is UploadNotFound or kind is WrongSecret:
         return kind()
+    if kind is NotFound:
+        text = f"{said}: no Incoming server is at this URL. Look whether it is the right one."
     error = _make(kind, text or said)
     if isinstance(error, WrongState):
         found = STATE_IN_TEXT.search(text)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .config import ENVIRON_PREFIX, Settings, parse_setting
 from .standalone import STANDALONE_DEFAULTS
@@ -51,12 +52,15 @@ def to_variables(given: dict[str, str | None]) -> dict[str, str]:
 
 
 def _setting_option(setting: dataclasses.Field[Any]) -> Callable[[Command], Command]:
-    def check(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    def check(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
         try:
             if text is not None:
                 parse_setting(setting, text)
         except ValueError as exc:
-            raise click.BadParameter(f"{text!r}: {exc}") from exc
+            # Named as it was given: who has set a variable knows of no option.
+            source = context.get_parameter_source(parameter.name or "")
+            hint = variable if source is ParameterSource.ENVIRONMENT else None
+            raise click.BadParameter(f"{text!r}: {exc}", param_hint=hint) from exc
         return text
 
     variable = ENVIRON_PREFIX + setting.name.upper()
@@ -76,7 +80,7 @@ def _metavar(setting: dataclasses.Field[Any]) -> str:
     kind = str(setting.type)
     if kind == "bool":
         return "true|false"
-    return {"int": "NUMBER", "tuple[str, ...]": "ORIGIN,…"}.get(kind, "TEXT")
+    return {"int": "NUMBER", "Sequence[str] | None": "ORIGIN,…"}.get(kind, "TEXT")
 
 
 def _default_text(setting: dataclasses.Field[Any]) -> str:

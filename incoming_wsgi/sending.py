@@ -28,7 +28,7 @@ from .exchange import Exchange, Session, check_url
 from .remote import LocalFile, RemoteUpload, SentUpload
 from .states import UploadState, takes_bytes
 
-__all__ = ["HandoverFailed", "OnRetry", "Progress", "upload_file"]
+__all__ = ["HandoverFailed", "OnRetry", "OnWait", "Progress", "upload_file"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -45,6 +45,10 @@ Progress = Callable[[int, int], object]
 
 OnRetry = Callable[[IncomingError, float], object]
 """(what happened, seconds until the next attempt)."""
+
+OnWait = Callable[[str | None], object]
+"""(why the web app has not taken the file yet; None: it has not answered). When all bytes are
+stored, and whenever the answer is another one."""
 
 
 class HandoverFailed(IncomingError):
@@ -68,6 +72,7 @@ def upload_file(
     *,
     progress: Progress | None = None,
     on_retry: OnRetry | None = None,
+    on_wait: OnWait | None = None,
     chunk_bytes: int | None = None,
     timeout_s: float = 60.0,
     give_up_s: float = 600.0,
@@ -82,8 +87,9 @@ def upload_file(
     `timeout_s`: how long one request may show no sign of life.
     `give_up_s`: how long nothing may get on, for lost connections, full disks or a server that is
     down, before the last trouble is raised; each is tried again with growing pauses before.
-    `wait`: return when the web app has taken the file, which takes as long as the server tries
-    (its `handover_give_up_s`); otherwise as soon as all bytes are stored.
+    `wait`: return when the web app has taken the file, which takes as long as the server tries (its
+    `handover_give_up_s`, a day), whatever `give_up_s` is: for so long the server is well and only
+    the app is not; otherwise as soon as all bytes are stored.
     `session`: a `requests.Session` of your own, for proxies, certificates or cookies.
 
     Raises FileChanged if the file changes meanwhile, or is not the one that the upload was begun
@@ -102,11 +108,11 @@ def upload_file(
             chunk_bytes,
         )
         upload = sender.send(progress or _show_nothing)
-        return sender.wait(upload) if wait else upload
+        return sender.wait(upload, on_wait or _show_nothing) if wait else upload
 
 
-def _show_nothing(bytes_stored: int, bytes_total: int) -> None:
-    """The `Progress` of a caller who does not want to know."""
+def _show_nothing(*_: object) -> None:
+    """For a caller who does not want to know."""
 
 
 class _Patience:
@@ -194,10 +200,14 @@ class _Sender:
                 progress(upload.received.total_bytes, upload.length)
         return self._check_outcome(upload)
 
-    def wait(self, upload: SentUpload) -> SentUpload:
+    def wait(self, upload: SentUpload, on_wait: OnWait) -> SentUpload:
         """Until the web app has answered for good."""
         pause_s = FIRST_LOOK_S
+        said: tuple[str | None, ...] = ()
         while upload.state is not UploadState.FINISHED:
+            if said != (upload.reason,):
+                said = (upload.reason,)
+                on_wait(upload.reason)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)
             upload = self._check_outcome(self._persist(self._remote.query))

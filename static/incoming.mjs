@@ -40,6 +40,15 @@ var FileUnreadable = class extends UploadFailure {
     );
   }
 };
+var HandoverFailure = class extends UploadFailure {
+  /** @param {string | null} reason of the server */
+  constructor(reason) {
+    super(
+      "handover_failed",
+      `The file has arrived, but the application did not take it${reason ? `: ${reason}` : ""}. It is kept on the server and need not be sent again.`
+    );
+  }
+};
 var RequestFailure = class extends UploadFailure {
   /**
    * @param {object} evidence
@@ -806,7 +815,7 @@ function create_uploader({ transport, slots, surroundings }, frontend_url, uploa
       case "CANCELLED":
         return end_cancelled(view.reason);
       case "FAILED":
-        return fail(new UploadFailure("handover_failed", view.reason ?? "The application did not take the file"));
+        return fail(new HandoverFailure(view.reason));
       default:
         cancel_msg = null;
         announced = true;

@@ -276,7 +276,9 @@ def test_the_backend_may_read_the_record_without_the_secret(app):
     assert response.json["state"] == "CREATED"
     assert response.json["owner"] == "ann"
     assert "s3cret" not in response.text
-    app.get("/backend/uploads/unknown", status=404)
+    unknown = app.get("/backend/uploads/unknown", status=404)
+    assert unknown.content_type == "application/problem+json"
+    assert unknown.json["code"] == "unknown_upload"
 
 
 def test_a_failed_upload_can_be_handed_over_again(app, incoming):

@@ -122,8 +122,7 @@ def test_the_table_in_the_documentation_is_that_of_the_settings():
         assert variable == "INCOMING_" + setting.name.upper()
         assert text == setting.metadata["help"]
         # What the table calls the default makes, as a variable, the settings that nothing makes.
-        value = "" if default == "none" else default
-        _, settings = Settings.from_environ({variable: value})
+        _, settings = Settings.from_environ({variable: default})
         assert settings == Settings(), setting.name
 
 
@@ -149,7 +148,8 @@ def test_a_misspelt_variable_is_refused(command, folder):
     ("arguments", "variables", "message"),
     [
         (["--chunk-bytes", "1M"], {}, "--chunk-bytes': '1M'"),
-        ([], {"INCOMING_CHUNK_BYTES": "1M"}, "--chunk-bytes': '1M'"),
+        ([], {"INCOMING_CHUNK_BYTES": "1M"}, "for INCOMING_CHUNK_BYTES: '1M': it must be a"),
+        (["--bind", "4000"], {}, "--bind': '4000': it must be HOST:PORT or unix:PATH"),
         (["--backend-api", "yes"], {}, "--backend-api': 'yes': not a truth value; say true or"),
         (["--chunk-bytes", "0"], {}, "chunk_bytes is 0; it must be 1 or more"),
         (["--durability", "ram"], {}, "durability is 'ram'; it must be"),
@@ -312,6 +312,13 @@ def test_housekeeping_leaves_the_uploads_of_other_processes_alone(folder, file):
     incoming.close()
 
 
+def test_housekeeping_makes_nothing_in_a_folder_that_is_not_the_servers(tmp_path):
+    done = run("housekeeping", "--storage-dir", tmp_path)
+    assert done.exit_code == 1
+    assert "There is no ticket database" in words(done.output)
+    assert list(tmp_path.iterdir()) == []
+
+
 # upload
 
 
@@ -325,6 +332,19 @@ def test_a_file_is_uploaded_by_id_or_url(tmp_path, file):
         done = run("upload", file, "--ticket", f"{url}/frontend/uploads/{incoming.new_upload()}")
         assert done.exit_code == 0
         assert done.output.endswith("a.bin: 10 bytes, handed over.\n")
+    incoming.close()
+
+
+def test_it_says_what_it_waits_for(tmp_path, file):
+    incoming = Incoming(tmp_path / "storage", handover_retry_s=0.05)
+    replies = [reply(503), reply(503), reply()]
+    with serving(incoming) as url, web_app(*replies) as app:
+        ticket = incoming.new_upload(signal_finish_url=app.url)
+        command = ("upload", file, "--ticket", ticket, "--server", url, "--give-up-s", "0.01")
+        said = run(*command).output
+    assert "All is stored. Waiting for the web app to take it.\n" in said
+    assert "Waiting for the web app to take it. So far: the web app answered 503" in said
+    assert said.endswith("a.bin: 10 bytes, handed over.\n")
     incoming.close()
 
 

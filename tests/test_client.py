@@ -28,6 +28,7 @@ from incoming_wsgi import (
     FileTooLarge,
     Forbidden,
     Incoming,
+    NotFound,
     TooLarge,
     Unavailable,
     UploadGone,
@@ -226,9 +227,28 @@ def test_a_length_above_the_limit_is_too_large(client):
         )
 
 
-def test_a_wrong_url_is_said_to_be_one(incoming, url):
-    with pytest.raises(BadRequest, match=r"/elsewhere/backend does not exist\. Look whether"):
-        IncomingClient(url + "/elsewhere").new_upload(signal_finish_url="http://127.0.0.1:9/f")
+def test_a_wrong_url_is_said_to_be_one(incoming, url, file):
+    client = IncomingClient(url + "/elsewhere")
+    for ask in (
+        lambda: client.new_upload(signal_finish_url="http://127.0.0.1:9/f"),
+        lambda: client.status(UNKNOWN),
+        lambda: client.retry_handover(UNKNOWN),
+    ):
+        with pytest.raises(BadRequest, match=r"/elsewhere/backend does not exist\. Look whether"):
+            ask()
+
+
+def test_only_incoming_can_say_that_it_does_not_know_an_upload(file):
+    def elsewhere(environ, start_response):
+        start_response("404 Not Found", [("Content-Type", "text/html")])
+        return [b"<h1>Not Found</h1>"]
+
+    with serving(elsewhere) as url:
+        with pytest.raises(BadRequest, match="does not exist"):
+            IncomingClient(url).status(UNKNOWN)
+        with pytest.raises(NotFound, match="no Incoming server is at this URL") as caught:
+            upload_file(file, f"{url}/frontend/uploads/{UNKNOWN}")
+        assert not isinstance(caught.value, UploadNotFound)
 
 
 def test_the_right_to_ask_comes_with_the_token(tmp_path):

@@ -53,7 +53,19 @@ def test_a_misspelt_variable_is_refused():
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
-        ("INCOMING_CHUNK_BYTES", "1M", "INCOMING_CHUNK_BYTES is '1M'"),
+        (
+            "INCOMING_CHUNK_BYTES",
+            "1M",
+            "INCOMING_CHUNK_BYTES is '1M': it must be a whole number of bytes, without a unit",
+        ),
+        (
+            "INCOMING_IDLE_TIMEOUT_S",
+            "12h",
+            "INCOMING_IDLE_TIMEOUT_S is '12h': it must be a number of seconds, without a unit",
+        ),
+        ("INCOMING_SEND_AHEAD", "", "INCOMING_SEND_AHEAD is '': it must be a whole number$"),
+        ("INCOMING_ALLOW_ORIGINS", "https://a/", "origins like .* no path"),
+        ("INCOMING_ALLOW_ORIGINS", "a.example", "origins like .* no path"),
         ("INCOMING_BACKEND_API", "yes", "say true or false"),
         ("INCOMING_CHUNK_BYTES", "0", "chunk_bytes is 0; it must be 1 or more"),
         ("INCOMING_CHUNK_BYTES", "99999999", "it must be max_chunk_bytes at most"),
@@ -73,6 +85,29 @@ def test_an_unknown_keyword_is_a_type_error():
         Settings(chunkbytes=1)  # type: ignore[call-arg]
 
 
-def test_one_origin_as_a_text_is_refused():
-    with pytest.raises(ValueError, match="list of origins"):
-        Settings(allow_origins="https://a.example")  # type: ignore[arg-type]
+@pytest.mark.parametrize("text", ["", "none", "None"])
+def test_none_in_a_variable_is_none(text):
+    names = ("backend_token", "database", "max_length_bytes", "allow_origins")
+    _, settings = Settings.from_environ({f"INCOMING_{name.upper()}": text for name in names})
+    assert [getattr(settings, name) for name in names] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("backend_api", "false", "backend_api is 'false'; it must be True or False"),
+        ("background", 0, "background is 0; it must be True or False"),
+        ("chunk_bytes", "1048576", "chunk_bytes is '1048576'; it must be a whole number"),
+        ("send_ahead", 1.5, "send_ahead is 1.5; it must be a whole number"),
+        ("send_ahead", True, "send_ahead is True; it must be a whole number"),
+        ("max_length_bytes", "5", "max_length_bytes is '5'; it must be a whole number, or None"),
+        ("idle_timeout_s", "12", "idle_timeout_s is '12'; it must be a number"),
+        ("idle_timeout_s", None, "idle_timeout_s is None; it must be a number"),
+        ("database", 1, "database is 1; it must be a text, or None"),
+        ("allow_origins", "https://a.example", "it must be a list of texts, or None"),
+        ("allow_origins", [1], "it must be a list of texts, or None"),
+    ],
+)
+def test_a_value_of_another_type_is_a_type_error_that_names_it(name, value, message):
+    with pytest.raises(TypeError, match=message):
+        Settings(**{name: value})

@@ -729,12 +729,22 @@ def test_every_answer_of_the_frontend_can_be_read_across_origins(app, path):
     assert response.headers["Access-Control-Expose-Headers"] == "Retry-After"
 
 
+def test_no_origins_is_the_same_origin_alone(tmp_path):
+    incoming = Incoming(
+        tmp_path / "other", on_finished=lambda upload: None, background=False, allow_origins=None
+    )
+    url = f"/frontend/uploads/{incoming.new_upload()}"
+    answer = TestApp(incoming).get(url, headers={"Origin": "https://app.example"})
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    incoming.close()
+
+
 def test_a_list_of_origins_narrows_it(tmp_path):
     incoming = Incoming(
         tmp_path / "other",
         on_finished=lambda upload: None,
         background=False,
-        allow_origins=("https://app.example",),
+        allow_origins=["https://app.example"],
     )
     app = TestApp(incoming)
     url = f"/frontend/uploads/{incoming.new_upload()}"

@@ -5,6 +5,7 @@
  *       Aborted          called off by ourselves (pause, cancel): nobody is told
  *       UploadFailure    carries `code`, the stable word that a page finds in `error_code`
  *         FileUnreadable   the browser cannot read the file any more
+ *         HandoverFailure  the file is there, but the application would not take it
  *         RequestFailure   a request without a good answer, with the evidence
  *
  * The one decision, `verdict(failure)`, is a table.
@@ -34,6 +35,17 @@ export class FileUnreadable extends UploadFailure {
     super(
       "file_unreadable",
       "The file cannot be read any more. It was changed, moved or deleted after it was chosen; please choose it again.",
+    );
+  }
+}
+
+export class HandoverFailure extends UploadFailure {
+  /** @param {string | null} reason of the server */
+  constructor(reason) {
+    super(
+      "handover_failed",
+      `The file has arrived, but the application did not take it${reason ? `: ${reason}` : ""}. ` +
+        "It is kept on the server and need not be sent again.",
     );
   }
 }

@@ -12,7 +12,7 @@
 import { Backoff } from "./backoff.js";
 import { ChunkSize } from "./chunk_size.js";
 import { cancel, deliver } from "./conversation.js";
-import { UploadFailure, verdict } from "./errors.js";
+import { HandoverFailure, UploadFailure, verdict } from "./errors.js";
 import { Tally } from "./tally.js";
 import { UploadResource } from "./upload_resource.js";
 import { wait_or_online } from "./waiting.js";
@@ -265,7 +265,7 @@ export function create_uploader({ transport, slots, surroundings }, frontend_url
       case "CANCELLED":
         return end_cancelled(view.reason);
       case "FAILED":
-        return fail(new UploadFailure("handover_failed", view.reason ?? "The application did not take the file"));
+        return fail(new HandoverFailure(view.reason));
       default:
         // A cancel that came too late: the file is there already, so see it through.
         cancel_msg = null;

@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_taken_is_said_and_another_one_can_be_selected(
 
             chooser.set_input_files(make_file(tmp_path, "big.bin", MIB + 1))
             message = page.locator("#message.error")
-            playwright.expect(message).to_contain_text("big.bin could not be uploaded: ")
+            playwright.expect(message).to_contain_text("Trouble with big.bin: ")
             playwright.expect(chooser).to_be_enabled()
             chooser.set_input_files(make_file(tmp_path, "small.bin", MIB))
 

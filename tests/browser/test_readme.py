@@ -24,5 +24,13 @@ def test_the_two_files_of_the_readme_take_a_file(page, tmp_path):
         page.goto(server.url)
         page.locator("#file").set_input_files(tmp_path / "report.bin")
         playwright.expect(page.locator("#message")).to_have_text("It has arrived.")
+        playwright.expect(page.locator("#file")).to_be_disabled()  # the ticket is used up
+
+        # The same page with a ticket that nobody has issued: it says so.
+        html = page.request.get(server.url).text().replace('Uploader("', 'Uploader("0')
+        page.route(server.url + "/", lambda route: route.fulfill(body=html))
+        page.goto(server.url)
+        page.locator("#file").set_input_files(tmp_path / "report.bin")
+        playwright.expect(page.locator("#message")).to_contain_text("There is no such upload")
 
     assert (tmp_path / "archive" / "report.bin").read_bytes() == content

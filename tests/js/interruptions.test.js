@@ -700,7 +700,11 @@ test("an app that would not take the file is an error that says why", async () =
   await settle();
   Object.assign(server, { state: "FAILED", reason: "the app answered 500 for a day" });
   await surroundings.advance(3);
-  assert.deepEqual([uploader.error_code, uploader.error_msg], ["handover_failed", "the app answered 500 for a day"]);
+  assert.deepEqual([uploader.error_code, uploader.error_msg], [
+    "handover_failed",
+    "The file has arrived, but the application did not take it: the app answered 500 for a day. " +
+      "It is kept on the server and need not be sent again.",
+  ]);
   assert.deepEqual(endings(events), ["onprogress", "onerror"]);
 });
 
