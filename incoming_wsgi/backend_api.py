@@ -170,7 +170,7 @@ def _is_loopback(address: str) -> bool:
 
 
 class _Parameters:
-    """Form values and the query; a form value wins. Raises BadRequest for what is not UTF-8."""
+    """Form values and the query; a form value wins. Raises BadRequest for what cannot be read."""
 
     def __init__(self, request: Request, body: Body) -> None:
         content = body.read_all(MAX_FORM_BYTES)
@@ -180,17 +180,14 @@ class _Parameters:
             "CONTENT_LENGTH": str(len(content)),
             "CONTENT_TYPE": CHARSET.sub("", request.environ.get("CONTENT_TYPE", "")),
         }
-        parsed = Request(form)
-        try:
-            # Of a parameter that is there twice the first value counts; a file is no value.
-            self._values: dict[str, str] = {}
-            for name, value in (*parsed.POST.items(), *parsed.GET.items()):
-                if isinstance(value, str):
-                    self._values.setdefault(name, value)
-                elif value.file is not None:
-                    value.file.close()
-        except (UnicodeDecodeError, ValueError) as exc:
-            raise BadRequest(f"the parameters cannot be read: {exc}") from exc
+        # Of a parameter that is there twice the first value counts. A file is no value, nor is a
+        # form in the form.
+        self._values: dict[str, str] = {}
+        for name, value in _parse(Request(form)):
+            if isinstance(value, str):
+                self._values.setdefault(name, value)
+            elif (file := getattr(value, "file", None)) is not None:
+                file.close()
 
     def get(self, name: str) -> str:
         return self._values.get(name, "")
@@ -202,3 +199,12 @@ class _Parameters:
     def get_length(self, name: str) -> int | None:
         text = self.get(name)
         return parse_length(name, text) if text else None
+
+
+def _parse(request: Request) -> list[tuple[str, Any]]:
+    """Names and values of the form, then those of the query."""
+    try:
+        return [*request.POST.items(), *request.GET.items()]
+    except Exception as exc:
+        # A multipart body may name charsets and boundaries that trip the parser in many ways.
+        raise BadRequest(f"the parameters cannot be read: {exc}") from exc

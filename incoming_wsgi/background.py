@@ -22,7 +22,7 @@ __all__ = ["Background", "run_due"]
 
 log = logging.getLogger("incoming_wsgi")
 
-MAX_JOBS = 16  # calls of the web app under way at once, for each process
+MAX_JOBS = 64  # calls of web apps under way at once, for each process; most of them wait
 RENEW_EVERY_S = LEASE_S / 3
 LOOK_AGAIN_S = 5.0  # what other processes left behind is found after this at the latest
 

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
+MAX_DIGITS = 19  # of 2**63 - 1; int() refuses thousands
 TOKEN = re.compile(r"[!-~]+")  # what a header can carry without a doubt
 
 
@@ -179,6 +180,9 @@ class Handover:
     attempt: int
     length: int | None
     """Bytes; None for a cancelled upload of which no length was known."""
+    sha256: str | None
+    """Of the whole file, hexadecimal, as the client said and the server checked; None unless the
+    file came in one chunk with its digest."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, str], secret: str = "") -> Handover:
@@ -210,6 +214,7 @@ class Handover:
             delivery_id=params.get("deliveryId") or "",
             attempt=_number(params, "attempt") or 1,
             length=_number(params, "length"),
+            sha256=params.get("sha256") or None,
         )
 
 
@@ -244,6 +249,6 @@ def _path(text: str) -> Path:
 
 def _number(params: Mapping[str, str], name: str) -> int | None:
     text = params.get(name) or ""
-    if text and not (text.isascii() and text.isdigit()):
+    if text and not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
         raise BadRequest(f"the handover's {name} is {text!r}; it must be a number")
     return int(text) if text else None

@@ -23,6 +23,7 @@ from .config import Settings
 from .errors import BytesLost, LeaseLost, UploadNotFound, WrongState
 from .handover import (
     Answer,
+    CompleteUpload,
     OnCancelled,
     OnFinished,
     Outcome,
@@ -130,7 +131,9 @@ class Completion:
         def cancel(upload: Upload) -> Mapping[str, Any]:
             if not takes_bytes(upload.state):  # another was faster, and the app may have the file
                 raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
-            return self.cancelled(upload, reason=LOST, tell_app=True)
+            changes = self.cancelled(upload, reason=LOST, tell_app=True)
+            # The holder of a lease tells next, if there is anybody.
+            return changes if lease is None else {**changes, "notified": False}
 
         try:
             upload = self._tickets.transition(
@@ -161,6 +164,10 @@ class Completion:
             else:
                 self.give_up(lease, "the file is not in the storage folder any more")
             return
+        if upload.state is UploadState.HANDING_OVER and _is_over(upload):
+            # Each attempt has been the end of its process: nobody else will ever give up.
+            self.give_up(lease, "the server's process ended in the middle of each handover")
+            return
         upload = self._tickets.transition(
             upload.id,
             Event.HAND_OVER,
@@ -183,7 +190,7 @@ class Completion:
             self._settle(lease, Event.WAIT, lambda _: {"reason": None, "due_at": due_at})
         elif not self._storage.exists(upload.id):
             self._settle(lease, Event.FINISH, self.finished)
-        elif upload.give_up_at is not None and now() >= upload.give_up_at:
+        elif _is_over(upload):
             self.give_up(lease, outcome.reason)
         else:
             due_at = now() + self._pause_s(upload.attempt)
@@ -213,7 +220,7 @@ class Completion:
         else:
             outcome = self._call_on_cancelled(upload)
         at = now()
-        told = outcome.reached or (upload.give_up_at is not None and at >= upload.give_up_at)
+        told = outcome.reached or _is_over(upload)
         pause_s = self._settings.keep_finished_s if told else self._pause_s(upload.attempt + 1)
         self._settle(
             lease,
@@ -236,10 +243,19 @@ class Completion:
     def _call(self, upload: Upload) -> Outcome:
         path = self._storage.locate(upload.id)
         if upload.signal_finish_url is not None:
-            fields = handover_fields(upload, path)
+            fields = handover_fields(upload, path, self._find_sha256(upload))
             return call_url(upload.signal_finish_url, fields, self._settings.handover_timeout_s)
         assert self._callbacks.on_finished is not None, "leased without a callback"
-        return call_function(self._callbacks.on_finished, upload, path)
+        return call_function(
+            self._callbacks.on_finished, CompleteUpload(upload, path, self._find_sha256(upload))
+        )
+
+    def _find_sha256(self, upload: Upload) -> str | None:
+        """Of the whole file: known if it came in one chunk with its digest."""
+        for digest in self._tickets.find_digests(upload.id):
+            if (digest.start, digest.stop) == (0, upload.length):
+                return digest.sha256
+        return None
 
     def _settle(self, lease: Lease, event: Event, decide: Decide) -> None:
         """What follows from an attempt, unless the app's finish_upload was faster, or this process
@@ -259,6 +275,11 @@ class Completion:
             MAX_RETRY_S, self._settings.handover_retry_s * 2.0 ** min(attempt - 1, 32)
         )
         return longest * random.uniform(0.5, 1.0)
+
+
+def _is_over(upload: Upload) -> bool:
+    """Whether the time for calling the app is over."""
+    return upload.give_up_at is not None and now() >= upload.give_up_at
 
 
 def unless_due(decide: Decide) -> Decide:

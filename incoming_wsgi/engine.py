@@ -21,7 +21,6 @@ from .errors import (
     FileChanged,
     FileTooLarge,
     RangeNotSatisfiable,
-    Superseded,
     UploadGone,
     WrongSecret,
     WrongState,
@@ -30,7 +29,7 @@ from .receiving import ExpectedDigest, Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
 from .tickets.base import TicketStore
-from .uploads import ChunkDigest, Upload, is_http_url, log_id, new_upload_id, now
+from .uploads import ChunkDigest, Upload, is_http_url, is_text, log_id, new_upload_id, now
 
 __all__ = ["CANCELLED_BY_BACKEND", "Declaration", "Engine"]
 
@@ -95,6 +94,9 @@ class Engine:
                 raise BadRequest(
                     f"{name} is {value!r}; it must be a whole number from 0 to {MAX_LENGTH}"
                 )
+        for name, text in (("secret", secret), ("owner", owner)):
+            if text is not None and not is_text(text):
+                raise BadRequest(f"{name} is {text!r}; half of a surrogate pair is no text")
         created_at = now()
         upload = Upload(
             id=new_upload_id(),
@@ -105,7 +107,7 @@ class Engine:
             remove_file_when_finished=remove_file_when_finished,
             max_length_bytes=length if max_length_bytes is None else max_length_bytes,
             length=length,
-            filename=filename,
+            filename=None if filename is None else filename.encode("utf-8", "replace").decode(),
             due_at=created_at + self._settings.idle_timeout_s,
         )
         if length is not None:
@@ -121,7 +123,8 @@ class Engine:
     def check_secret(self, upload_id: str, secret: str) -> None:
         """Raises WrongSecret; a secret for a ticket that has none is wrong too."""
         expected = self._tickets.load(upload_id).secret
-        if not hmac.compare_digest(expected.encode(), secret.encode()):
+        # Half of a surrogate pair is no text, and no ticket's secret has one.
+        if not hmac.compare_digest(expected.encode(), secret.encode("utf-8", "surrogatepass")):
             raise WrongSecret
 
     def confirm(self, upload_id: str) -> Upload:
@@ -145,8 +148,8 @@ class Engine:
     def declare(self, upload_id: str, declaration: Declaration) -> Upload:
         """The first time say which file will come, later make sure that it is the same.
 
-        Until bytes have been sent another file may be declared. Raises FileChanged, FileTooLarge,
-        UploadGone.
+        Until a request has brought bytes, kept or not, another file may be declared. Raises
+        FileChanged, FileTooLarge, UploadGone.
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
@@ -163,7 +166,9 @@ class Engine:
             }
 
         try:
-            upload = self._tickets.transition(upload_id, Event.DECLARE, decide)
+            # Of an empty file there is no more to come.
+            event = Event.DECLARE if declaration.length else Event.STORE
+            upload = self._tickets.transition(upload_id, event, decide)
         except WrongState:
             upload = self._tickets.load(upload_id)
             _check_not_gone(upload)
@@ -206,7 +211,7 @@ class Engine:
             upload = self._receiving.receive(claim, start, blocks, digest)
         except BytesLost as exc:
             upload = self._completion.lost(claim.upload, exc)
-        except Superseded:
+        except Exception:
             self._clear_away_if_gone(self._tickets.load(upload_id))
             raise
         upload = self._complete_if_nothing_is_missing(upload)

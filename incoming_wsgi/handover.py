@@ -43,6 +43,9 @@ log = logging.getLogger("incoming_wsgi")
 
 CONNECT_TIMEOUT_S = 10.0
 PLAIN_URL = re.compile(r"[!-~]+")  # what needs no encoding before it is sent
+# File systems without hard links say one of these, and link(2) for too many links to a file.
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+PLAIN_ANSWER = {"Accept-Encoding": "identity"}
 WORD_BYTES = 4  # "done" and "wait": no more of the answer counts
 
 
@@ -68,10 +71,13 @@ class CompleteUpload:
     Every field of the record (`id`, `length`, `owner`, `content_type`, …) can be read here too.
     """
 
-    def __init__(self, record: Upload, path: Path) -> None:
+    def __init__(self, record: Upload, path: Path, sha256: str | None = None) -> None:
         self.record = record
         self.path = path
         """Where the file is now, absolute. It may be moved away, or read and left."""
+        self.sha256 = sha256
+        """Of the whole file, hexadecimal, as the client said and the server checked; None unless
+        the file came in one chunk with its digest."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_") or name == "record":  # while it is being copied or unpickled
@@ -141,6 +147,13 @@ def _rename_without_replacing(source: Path, destination: Path) -> None:
     except FileExistsError:
         if not destination.samefile(source):  # else: killed between the link and the unlink
             raise
+    except OSError as exc:
+        if exc.errno not in NO_LINKS:
+            raise
+        # Take the name first. Killed in between it stays behind, as an empty file.
+        os.close(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.replace(source, destination)
+        return
     source.unlink()
 
 
@@ -153,7 +166,7 @@ OnCancelled = Callable[[Upload], object]
 nothing."""
 
 
-def handover_fields(upload: Upload, path: Path | None) -> dict[str, str]:
+def handover_fields(upload: Upload, path: Path | None, sha256: str | None = None) -> dict[str, str]:
     """The form of one handover; `path` None says that the upload was cancelled."""
     cancelled = path is None
     known_name = upload.safe_filename if upload.filename is not None or not cancelled else ""
@@ -168,16 +181,19 @@ def handover_fields(upload: Upload, path: Path | None) -> dict[str, str]:
         "deliveryId": upload.delivery_id,
         "attempt": str(upload.attempt),
         "length": "" if upload.length is None else str(upload.length),
+        **({} if sha256 is None else {"sha256": sha256}),
     }
 
 
 def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
     """POST `fields` as a form to `url`; what the app says within `timeout_s`."""
     deadline = time.monotonic() + timeout_s
+    answered = False
     try:
         with requests.Session() as session:
             session.trust_env = False
-            prepared = session.prepare_request(requests.Request("POST", url, data=fields))
+            request = requests.Request("POST", url, PLAIN_ANSWER, data=fields)
+            prepared = session.prepare_request(request)
             if PLAIN_URL.fullmatch(url):
                 prepared.url = url  # as it was given, and not as `requests` would write it
             with session.send(
@@ -186,6 +202,7 @@ def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
                 allow_redirects=False,
                 stream=True,
             ) as response:
+                answered = True
                 if response.status_code != 200:
                     return Outcome(
                         Answer.NONE,
@@ -196,13 +213,19 @@ def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
         return Outcome(Answer.NONE, "the web app could not be reached", reached=False)
     except requests.Timeout:
         return Outcome(Answer.NONE, f"the web app did not answer within {timeout_s:g} s")
-    except requests.ConnectionError as exc:
-        log.info("upload=%s event=app_not_reached error=%s", log_id(fields["id"]), _cause(exc))
-        refused = isinstance(_cause(exc), NewConnectionError)
-        return Outcome(Answer.NONE, "the web app could not be reached", reached=not refused)
-    except Exception as exc:  # noqa: BLE001 - a URL may fail in ways of its own, deep down
-        log.warning("upload=%s event=app_not_reached error=%r", log_id(fields["id"]), exc)
-        return Outcome(Answer.NONE, "the web app could not be reached", reached=False)
+    except Exception as exc:  # noqa: BLE001 - a URL, or an answer, may fail in ways of its own
+        return _no_answer(fields["id"], exc, answered=answered)
+
+
+def _no_answer(upload_id: str, exc: Exception, *, answered: bool) -> Outcome:
+    """What follows from trouble with a call, `answered` if it came in the middle of the answer."""
+    log.info("upload=%s event=no_answer error=%r", log_id(upload_id), exc)
+    if answered:
+        return Outcome(Answer.NONE, "the web app's answer broke off or could not be read")
+    sent = isinstance(exc, requests.ConnectionError) and not isinstance(
+        _cause(exc), NewConnectionError
+    )
+    return Outcome(Answer.NONE, "the web app could not be reached", reached=sent)
 
 
 def _cause(error: requests.ConnectionError) -> object:
@@ -229,11 +252,11 @@ def _understand(body: bytes) -> Outcome:
     return Outcome(Answer.NONE, "the web app answered neither done nor wait")
 
 
-def call_function(on_finished: OnFinished, upload: Upload, path: Path) -> Outcome:
+def call_function(on_finished: OnFinished, upload: CompleteUpload) -> Outcome:
     """Let the callback take the file."""
     try:
-        said = on_finished(CompleteUpload(upload, path))
-    except Exception as exc:
+        said = on_finished(upload)
+    except (Exception, SystemExit) as exc:  # sys.exit() would end this thread alone
         log.exception("upload=%s event=on_finished_raised", log_id(upload.id))
         return Outcome(Answer.NONE, f"the web app could not take the file ({type(exc).__name__})")
     if said is None or said == "done":

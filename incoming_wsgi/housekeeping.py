@@ -63,7 +63,9 @@ class Housekeeping:
         upload = lease.upload
         if takes_bytes(upload.state):
             # Complete all the same, if the process that stored the last byte died before sealing.
-            step = self._complete if upload.is_complete else self._expire
+            # But a ticket for an empty file that nobody has declared is only an unused ticket.
+            stored = upload.is_complete and upload.state is UploadState.UPLOADING
+            step = self._complete if stored else self._expire
             lease = step(lease)
             upload = lease.upload
             if upload.signal_finish_url is None and not self._in_process:

@@ -149,6 +149,16 @@ def is_http_url(text: str) -> bool:
         return False
 
 
+def is_text(text: str) -> bool:
+    """Whether `text` can be stored and sent: half of a surrogate pair, which JSON can spell, is
+    none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _is_host(name: str) -> bool:
     """Raises ValueError for some that are none."""
     if ":" in name:
@@ -176,8 +186,10 @@ def safe_filename(name: str | None) -> str:
     stem, dot, suffix = kept.rpartition(".")
     tail = (dot + suffix).encode()
     if stem and len(tail) <= 32:
-        return _cut(stem, MAX_FILENAME_BYTES - len(tail)) + dot + suffix
-    return _cut(kept, MAX_FILENAME_BYTES)
+        name = _cut(stem, MAX_FILENAME_BYTES - len(tail)) + dot + suffix
+    else:
+        name = _cut(kept, MAX_FILENAME_BYTES)
+    return name if name.strip(". ") else FALLBACK_FILENAME
 
 
 def numbered(name: str, number: int) -> str:

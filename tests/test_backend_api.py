@@ -72,6 +72,30 @@ def test_multipart_forms_work_too(app, incoming):
     assert incoming.status(response.text).secret == "ü"
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain; charset=bogus",
+        "text/plain; charset=zlib",
+        "multipart/mixed; boundary=C",
+        "application/x-www-form-urlencoded",
+    ],
+)
+def test_a_multipart_form_with_an_odd_part_is_never_trouble_of_the_server(app, kind):
+    body = (
+        f'--b\r\nContent-Disposition: form-data; name="signalFinishURL"\r\n\r\n{URL}\r\n'
+        '--b\r\nContent-Disposition: form-data; name="x"\r\n'
+        f"Content-Type: {kind}\r\n\r\ny\r\n--b--\r\n"
+    )
+    response = app.post(
+        "/backend/new_upload",
+        body,
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+        expect_errors=True,
+    )
+    assert response.status_code in (200, 400)
+
+
 @pytest.mark.parametrize("name", ["backendSecret", "signalFinishSecret"])
 @pytest.mark.parametrize("secret", ["plain", "with spaces", "a&b=c+d%20e", "ßecret 你", "\"'"])
 def test_any_text_is_a_secret_under_both_names(app, incoming, name, secret):

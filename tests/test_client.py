@@ -395,7 +395,9 @@ def test_a_handover_is_read():
         delivery_id="d1",
         attempt=3,
         length=10,
+        sha256=None,
     )
+    assert Handover.from_params(FORM | {"sha256": "aa"}, secret="ß &=+%").sha256 == "aa"
 
 
 def test_a_cancelled_upload_has_no_path():
@@ -408,6 +410,7 @@ def test_a_cancelled_upload_has_no_path():
         delivery_id="d1",
         attempt=3,
         length=None,
+        sha256=None,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import errno
 import os
 import pickle
+import sys
 import threading
 import time
 
@@ -85,6 +87,27 @@ def test_the_handover_has_everything_the_original_sends_and_more(make, tmp_path)
         "length": str(len(CONTENT)),
     }
     assert handover.content == CONTENT
+
+
+def test_the_sha256_is_told_of_a_file_that_came_whole_with_its_digest(make):
+    seen = []
+    incoming = make(on_finished=lambda upload: seen.append(upload.sha256))
+    # Of b"abc", from FIPS 180-4.
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    encoded = base64.b64encode(bytes.fromhex(digest)).decode()
+    headers = {"Content-Range": "bytes 0-2/3", "Content-Digest": f"sha-256=:{encoded}:"}
+    page = TestApp(incoming)
+    with web_app() as app:
+        page.put(
+            f"/frontend/uploads/{incoming.new_upload(signal_finish_url=app.url)}",
+            b"abc",
+            headers=headers,
+        )
+        (handover,) = app.wait_for(1)
+    page.put(f"/frontend/uploads/{incoming.new_upload()}", b"abc", headers=headers)
+    wait_until(lambda: seen, "the function")
+    assert handover.form["sha256"] == digest
+    assert seen == [digest]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +220,18 @@ def garbage(handover, handler):
     handler.wfile.write(b"\0\1\2 this is not HTTP\r\n\r\n")
 
 
+def broken_off(handover, handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "10")
+    handler.end_headers()
+    handler.wfile.write(b"ok")
+    handler.connection.close()
+
+
+def not_gzip(handover, handler):
+    reply(200, b"ok, thank you", Content_Encoding="gzip")(handover, handler)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -211,6 +246,8 @@ def garbage(handover, handler):
         (reply(200, b" done"), "neither done nor wait"),
         (hang_up, "could not be reached"),
         (garbage, "could not be reached"),
+        (broken_off, "broke off or could not be read"),
+        (not_gzip, "broke off or could not be read"),
     ],
 )
 def test_after_an_answer_that_is_not_good_the_file_is_kept_and_offered_again(make, answer, reason):
@@ -310,6 +347,29 @@ def test_a_handover_whose_process_died_is_taken_up_by_another(make, tmp_path):
         assert incoming.do_housekeeping() == 1
         assert app.handovers[0].form["attempt"] == "2"
         assert incoming.status(upload_id).state is UploadState.FINISHED
+
+
+def test_a_handover_that_ends_every_process_fails_and_keeps_the_file(make, tmp_path):
+    incoming = make(background=False, handover_give_up_s=0.05)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        lease = incoming._housekeeping.lease_due()
+        incoming._tickets.transition(
+            upload_id,
+            Event.HAND_OVER,
+            lambda u: {"attempt": 1},
+            lease=lease.token,
+            keep_lease=True,
+        )
+        incoming._tickets.renew_lease(lease, 0.0)
+        give_up_at = incoming.status(upload_id).give_up_at
+        wait_until(lambda: time.time() > give_up_at, "its time")
+        incoming.do_housekeeping()
+        failed = incoming.status(upload_id)
+        assert (failed.state, app.handovers) == (UploadState.FAILED, [])
+        assert "process ended in the middle" in failed.reason
+    assert file_of(tmp_path, upload_id).read_bytes() == CONTENT
 
 
 def test_a_folder_that_is_away_is_not_an_app_that_took_the_file(make, tmp_path, monkeypatch):
@@ -551,6 +611,16 @@ def test_a_cancel_by_the_page_tells_the_app_once_whatever_it_answers(make, tmp_p
         assert len(app.handovers) == 1
 
 
+@pytest.mark.parametrize("answer", [broken_off, not_gzip, garbage, hang_up, chunked])
+def test_an_app_that_answers_a_cancellation_oddly_is_told_once(make, answer):
+    incoming = make(handover_retry_s=0.01)
+    with web_app(answer) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        TestApp(incoming).delete(f"/frontend/uploads/{upload_id}")
+        wait_until(lambda: incoming.status(upload_id).notified, "the end of the call")
+        assert len(app.handovers) == 1
+
+
 def test_a_repeated_cancel_does_not_make_the_app_be_told_again(make):
     incoming = make()
     release = threading.Event()
@@ -660,6 +730,14 @@ def test_an_idle_upload_times_out_and_the_app_is_told(make, tmp_path, used):
         wait_until(lambda: not file_of(tmp_path, upload_id).exists(), "removal")
 
 
+def test_an_unused_ticket_for_an_empty_file_times_out_too(make):
+    incoming = make(idle_timeout_s=0.1)
+    with web_app() as app:
+        incoming.new_upload(signal_finish_url=app.url, length=0, filename="a.txt")
+        (handover,) = app.wait_for(1)
+    assert (handover.form["cancelled"], handover.form["filename"]) == ("yes", "")
+
+
 def test_an_upload_that_keeps_moving_never_times_out(make):
     incoming = make(idle_timeout_s=0.5)
     with web_app() as app:
@@ -731,6 +809,14 @@ def test_a_function_that_raises_is_called_again(make, tmp_path):
     upload(incoming, upload_id)
     wait_for_state(incoming, upload_id, "FINISHED")
     assert calls == [CONTENT] * 3
+
+
+def test_a_function_that_exits_is_called_again(make):
+    answers = [sys.exit, lambda: None]
+    incoming = make(on_finished=lambda upload: answers.pop(0)())
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id)
+    assert wait_for_state(incoming, upload_id, "FINISHED").attempt == 2
 
 
 def test_a_function_may_say_wait(make):
@@ -830,6 +916,20 @@ def test_a_move_that_was_killed_half_way_goes_on_where_it_was(make, tmp_path):
     wait_for_state(incoming, upload_id, "FINISHED")
     assert [path.name for path in folder.iterdir()] == ["a.txt"]
     assert (folder / "a.txt").read_bytes() == CONTENT
+
+
+def test_a_move_works_where_there_are_no_hard_links(make, tmp_path, monkeypatch):
+    def refuse(source, destination):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("incoming_wsgi.handover.os.link", refuse)
+    (tmp_path / "a.txt").write_text("older")
+    incoming = make(on_finished=lambda upload: upload.move_into(tmp_path) and None)
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id, filename="a.txt")
+    wait_for_state(incoming, upload_id, "FINISHED")
+    assert (tmp_path / "a.txt").read_text() == "older"
+    assert (tmp_path / "a (2).txt").read_bytes() == CONTENT
 
 
 def test_a_move_to_another_file_system_is_a_copy_that_appears_whole(make, tmp_path, monkeypatch):
@@ -934,6 +1034,19 @@ def test_an_upload_that_lost_its_process_before_sealing_is_completed(make, tmp_p
         incoming.do_housekeeping()
         assert app.handovers[0].content == CONTENT
         assert incoming.status(upload_id).state is UploadState.FINISHED
+
+
+def test_an_upload_whose_bytes_were_lost_says_so_for_as_long_as_it_is_known(make):
+    incoming = make(background=False, on_finished=lambda upload: None)
+    upload_id = incoming.new_upload()
+    claim = incoming._tickets.claim_range(upload_id, 0, 3, lambda _: {"length": 3})
+    incoming._tickets.record_ranges(claim, [(0, 3)], lambda _: {"due_at": 0.0}, release=True)
+    incoming.do_housekeeping()
+    seen = TestApp(incoming).get(f"/frontend/uploads/{upload_id}").json
+    assert (seen["state"], seen["reason"]) == (
+        "CANCELLED",
+        "what was stored of the file is lost on the server",
+    )
 
 
 def test_a_file_that_vanished_before_anybody_was_asked_is_not_called_finished(make, tmp_path):

@@ -657,6 +657,25 @@ def test_a_cancel_right_before_the_last_byte_is_sealed_is_410(app, incoming, url
     assert list((incoming._tickets.path.parent / "files").iterdir()) == []
 
 
+def test_a_cancel_before_the_first_block_leaves_no_file(app, incoming, url, monkeypatch):
+    declare(app, url)
+    open_writer = incoming._engine._storage.open_writer
+
+    def cancel_first(*arguments, **options):
+        app.delete(url + "?reason=now")
+        return open_writer(*arguments, **options)
+
+    monkeypatch.setattr(incoming._engine._storage, "open_writer", cancel_first)
+    environ = {
+        "wsgi.input": Input(b""),  # the client is gone
+        "CONTENT_LENGTH": "512",
+        "HTTP_CONTENT_RANGE": "bytes 0-511/1024",
+    }
+    raw(incoming, url, **environ)
+    assert app.get(url).json["state"] == "CANCELLED"
+    assert list((incoming._tickets.path.parent / "files").iterdir()) == []
+
+
 def test_a_ticket_store_that_is_busy_for_too_long_is_503(tmp_path, monkeypatch):
     monkeypatch.setattr("incoming_wsgi.tickets.sqlite.BUSY_TIMEOUT_S", 0.1)
     incoming = Incoming(tmp_path / "busy", on_finished=lambda upload: None, background=False)
@@ -666,6 +685,7 @@ def test_a_ticket_store_that_is_busy_for_too_long_is_503(tmp_path, monkeypatch):
     other.execute("BEGIN IMMEDIATE")
     response = app.post_json(url, {"filename": "a", "length": 4}, status=503)
     problem(response, "unavailable")
+    assert str(tmp_path) not in response.text
     assert int(response.headers["Retry-After"]) > 0
     other.execute("ROLLBACK")
     other.close()

@@ -138,6 +138,19 @@ def test_eight_processes_may_start_at_once_on_a_new_folder(tmp_path):
     assert [process.exitcode for process in processes] == [0] * PROCESSES
 
 
+def test_a_start_waits_for_another_that_has_just_made_the_database(tmp_path):
+    """SQLite itself does not: what changes the journal mode is refused at once."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE x (y)")
+    end = threading.Timer(0.3, other.execute, ["ROLLBACK"])
+    end.start()
+    SQLiteTicketStore(path).prepare()
+    end.join()
+    other.close()
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
 def test_parent_and_child_of_a_fork_lose_nothing_to_each_other(store):
     """The parent has connections open, in several threads and in use, when it forks; it closes

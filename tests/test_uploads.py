@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from incoming_wsgi import BadRequest, Incoming, WrongSecret
 from incoming_wsgi.uploads import log_id, new_upload_id, safe_filename
 
 
@@ -49,6 +50,25 @@ def test_a_long_name_is_cut_between_characters_and_keeps_its_suffix(sent):
 
 def test_a_name_that_is_all_suffix_is_cut_too():
     assert safe_filename("." + "x" * 300) == "." + "x" * 254
+
+
+@pytest.mark.parametrize("sent", [" " * 300 + "abc", "." * 300 + "a" * 40, "." * 250 + ".a" * 20])
+def test_a_name_of_which_cutting_leaves_no_letter_is_replaced(sent):
+    assert safe_filename(sent).strip(". ")
+
+
+def test_half_of_a_surrogate_pair_is_refused_or_replaced(tmp_path):
+    incoming = Incoming(tmp_path, on_finished=lambda upload: None, background=False)
+    upload_id = incoming.new_upload(filename="a\ud800.txt")
+    assert incoming.status(upload_id).filename == "a?.txt"
+    for name in ("owner", "secret"):
+        with pytest.raises(BadRequest, match=f"{name} is .* no text"):
+            incoming.new_upload(**{name: "\ud800"})
+    with pytest.raises(WrongSecret):
+        incoming.cancel_upload(upload_id, secret="\ud800")
+    with pytest.raises(BadRequest, match=r"length is 1\.5; it must be a whole number"):
+        incoming.new_upload(length=1.5)
+    incoming.close()
 
 
 def test_ids_are_random_uuids():

@@ -38,6 +38,10 @@ def set_length(length: int) -> Callable[[Upload], Mapping[str, Any]]:
     return lambda _: {"length": length}
 
 
+def due(at: float) -> Callable[[Upload], Mapping[str, Any]]:
+    return lambda _: {"due_at": at}
+
+
 def received(store: TicketStore, upload: Upload) -> list[tuple[int, int]]:
     return list(store.load(upload.id).received)
 
@@ -281,6 +285,27 @@ class TicketStoreContract:
             older, [(0, 10)], changes_nothing, release=True, digest=ChunkDigest(0, 10, "aa")
         )
         assert store.find_digests(upload.id) == ()
+
+    def test_a_digest_of_bytes_that_another_has_replaced_is_not_kept(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        older = store.claim_range(upload.id, 0, 10, changes_nothing)
+        newer = store.claim_range(upload.id, 0, 10, changes_nothing)
+        store.record_ranges(newer, [(0, 10)], changes_nothing, release=True)
+        store.record_ranges(
+            older, [(0, 10)], changes_nothing, release=True, digest=ChunkDigest(0, 10, "aa")
+        )
+        assert store.find_digests(upload.id) == ()
+
+    def test_a_repeat_of_what_is_stored_changes_what_decide_says(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        for due_at in (10.0, 20.0):
+            claim = store.claim_range(upload.id, 0, 10, due(due_at))
+            store.record_ranges(claim, [(0, 10)], due(due_at), release=True)
+            assert store.load(upload.id).due_at == due_at
+        assert store.claim_range(upload.id, 0, 10, due(30.0)).upload.due_at == 30.0
+        assert store.load(upload.id).due_at == 30.0
 
     # work that is due
 

@@ -21,10 +21,10 @@ __all__ = [
     "SELECT_UPLOAD",
     "apply",
     "check_lease",
+    "find_claims",
     "find_row",
     "insert_claim",
     "insert_upload",
-    "is_recorded",
     "load_row",
     "record_range",
     "take_away",
@@ -121,6 +121,14 @@ def apply(
     return replace(before, state=state, **changes)
 
 
+def find_claims(connection: sqlite3.Connection, key: int, owner: str) -> RangeSet:
+    """What is left of the claim of `owner`."""
+    pairs = connection.execute(
+        "SELECT start, stop FROM claims WHERE upload = ? AND owner = ?", (key, owner)
+    )
+    return RangeSet.of((start, stop) for start, stop in pairs)
+
+
 def take_away(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
     """Cut [start, stop) out of the claims that have it; whether any did."""
     older = connection.execute(
@@ -149,10 +157,3 @@ def record_range(connection: sqlite3.Connection, key: int, start: int, stop: int
     connection.execute(
         "INSERT INTO ranges (upload, start, stop) VALUES (?, ?, ?)", (key, start, stop)
     )
-
-
-def is_recorded(connection: sqlite3.Connection, key: int, start: int, stop: int) -> bool:
-    row = connection.execute(
-        "SELECT 1 FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?", (key, start, stop)
-    ).fetchone()
-    return row is not None

@@ -121,8 +121,8 @@ class TicketStore(ABC):
         """Apply the event STORE with `decide`, and claim what is missing of [start, stop), taking
         it from whoever has it.
 
-        Where the upload takes no bytes any more, or has all of these, there is no claim and nothing
-        changes; `decide` is asked all the same, for what it raises.
+        Where it has all of these there is no claim. Where the upload takes no bytes any more
+        nothing changes either; `decide` is asked all the same, for what it raises.
         """
 
     @abstractmethod
@@ -143,9 +143,9 @@ class TicketStore(ABC):
         """Record `ranges`, which this claim has written, as stored; end the claim if `release`.
 
         What has been taken from this claim is left out: its bytes may be others by now.
-        `decide` sees the upload with the ranges in it. `digest` is kept if its whole range is
-        stored then. An upload that takes no bytes any more stays as it is. Returns the upload as it
-        is now.
+        `decide` sees the upload with the ranges in it. `digest`, of bytes in `ranges`, is kept if
+        nothing of its range has been taken away. An upload that takes no bytes any more stays as
+        it is. Returns the upload as it is now.
         """
 
     @abstractmethod

@@ -16,8 +16,10 @@ Every change is guarded: a state changes only from the state that was read in th
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,10 +39,10 @@ from ._rows import (
     SELECT_UPLOAD,
     apply,
     check_lease,
+    find_claims,
     find_row,
     insert_claim,
     insert_upload,
-    is_recorded,
     load_row,
     record_range,
     take_away,
@@ -120,7 +122,7 @@ class SQLiteTicketStore(TicketStore):
         connection.row_factory = sqlite3.Row
         # A rollback journal works on network file systems as far as their locks do.
         journal = "DELETE" if is_network_file_system(self.path.parent) else "WAL"
-        connection.execute(f"PRAGMA journal_mode = {journal}")
+        _set_journal(connection, journal)
         full = self._durable or journal == "DELETE"
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -206,11 +208,13 @@ class SQLiteTicketStore(TicketStore):
         with self._writing() as connection:
             row = load_row(connection, upload_id)
             upload = to_upload(connection, row)
-            gaps = upload.received.missing(start, stop) if takes_bytes(upload.state) else ()
-            if not gaps:
+            if not takes_bytes(upload.state):
                 decide(upload)
                 return WriteClaim(upload, owner="", gaps=(), displaced=False)
+            gaps = upload.received.missing(start, stop)
             upload = apply(connection, row, Event.STORE, decide)
+            if not gaps:
+                return WriteClaim(upload, owner="", gaps=(), displaced=False)
             owner = secrets.token_hex(8)
             displaced = False
             for gap_start, gap_stop in gaps:
@@ -239,9 +243,7 @@ class SQLiteTicketStore(TicketStore):
         with self._writing() as connection:
             row = load_row(connection, claim.upload.id)
             key = row["key"]
-            own = connection.execute(
-                "SELECT start, stop FROM claims WHERE upload = ? AND owner = ?", (key, claim.owner)
-            ).fetchall()
+            own = find_claims(connection, key, claim.owner)
             if release:
                 connection.execute(
                     "DELETE FROM claims WHERE upload = ? AND owner = ?", (key, claim.owner)
@@ -250,7 +252,7 @@ class SQLiteTicketStore(TicketStore):
                 for start, stop in ranges:
                     for own_start, own_stop in own:
                         record_range(connection, key, max(start, own_start), min(stop, own_stop))
-                if digest and is_recorded(connection, key, digest.start, digest.stop):
+                if digest and own.covers(digest.start, digest.stop):
                     connection.execute(
                         "INSERT OR IGNORE INTO digests (upload, start, stop, sha256) "
                         "VALUES (?, ?, ?, ?)",
@@ -306,6 +308,21 @@ class SQLiteTicketStore(TicketStore):
             return row["due_at"] if row else None
 
 
+def _set_journal(connection: sqlite3.Connection, journal: str) -> None:
+    """Where several processes start at once on a new folder, all want to change it; SQLite's own
+    time-out does not apply to that, it fails at once."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode = {journal}")
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() >= deadline:
+                raise
+            time.sleep(random.uniform(0.005, 0.02))
+        else:
+            return
+
+
 @contextmanager
 def _sqlite_errors(path: Path) -> Iterator[None]:
     try:
@@ -313,10 +330,10 @@ def _sqlite_errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as exc:
         message = str(exc)
         if "full" in message:
-            raise StorageFull(f"There is no room for the ticket database {path}: {exc}") from exc
+            raise StorageFull(f"There is no room for the ticket database: {exc}") from exc
         if "locked" in message or "busy" in message:
             raise Unavailable(
-                f"The ticket database {path} was busy for {BUSY_TIMEOUT_S:g} s: {exc}"
+                f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s: {exc}"
             ) from exc
         raise TicketStoreError(f"The ticket database {path} failed: {exc}") from exc
     except sqlite3.DatabaseError as exc:

@@ -1,0 +1,48 @@
+"""The commands of docs/http.md, one after the other as they stand there, but for the ports."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from servers import gunicorn
+from webapp import reply, web_app
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "http.md"
+
+
+def test_the_commands_of_the_document_do_what_it_says(tmp_path):
+    text = DOCUMENT.read_text()
+    commands = "\n".join(re.findall(r"```sh\n(.+?)```", text, re.DOTALL))
+    commands += re.search(r"`(curl [^`]+/health)`", text)[1]
+    # curl prints the answers without line breaks.
+    commands = re.sub(r"(?<!\\)\n(?! )", "\necho\n", commands)
+    environ = {"INCOMING_STORAGE_DIR": str(tmp_path / "storage")}
+    with (
+        gunicorn("incoming_wsgi.wsgi:application", folder=tmp_path, environ=environ) as server,
+        web_app(reply()) as app,
+    ):
+        commands = commands.replace("http://127.0.0.1:4000", server.url)
+        commands = commands.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{app.port}")
+        done = subprocess.run(
+            ["bash", "-euc", commands], capture_output=True, text=True, check=True, timeout=60
+        )
+        tried, handover = sorted(app.wait_for(2), key=lambda h: len(h.form))
+
+    said = [line for line in done.stdout.splitlines() if line]
+    assert said[:2] == ["nothing to finish: the upload is CREATED", "ok"]
+    record, refused, answered, *views, cancelled, health = said[2:]
+    assert json.loads(record)["signal_finish_url"].endswith("/upload_finished")
+    assert json.loads(refused)["code"] == "wrong_state"
+    assert answered == "done"
+    assert [json.loads(view)["received"] for view in views] == [[], [[6, 11]], [[6, 11]], [[0, 11]]]
+    assert json.loads(cancelled)["state"] == "CANCELLED"
+    assert json.loads(health) == {"status": "ok"}
+    assert tried.form["filename"] == "/no/such/file"
+    assert handover.content == b"hello world"
+    # The table of the fields is that of the handover; `sha256` comes with a digest alone.
+    fields = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text.split("## The handover")[1], re.M)
+    listed = re.findall(r"\w+", " ".join(fields[: fields.index("`sha256`") + 1]))
+    assert sorted(listed) == sorted([*handover.form, "sha256"])
