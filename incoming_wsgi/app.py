@@ -140,7 +140,7 @@ class Incoming:
         signal_finish_url: str | None = None,
         remove_file_when_finished: bool = True,
         secret: str = "",
-        owner: str | None = None,
+        owner: str | int | None = None,
         max_length_bytes: int | None = None,
         length: int | None = None,
         filename: str | None = None,
@@ -149,6 +149,7 @@ class Incoming:
 
         `signal_finish_url`: where the handover is POSTed; without it `on_finished` is called.
         `remove_file_when_finished`: delete what the app has left of the file when it is done.
+        `owner`: whose it is, for your own books; a user's number or name.
         `secret`: sent with the handover, and needed to cancel or finish this upload over HTTP.
         `length`, `filename`: if known already, for clients that do not declare a file themselves.
         Another name may still be declared, and another length up to `max_length_bytes`, which is
@@ -162,7 +163,7 @@ class Incoming:
             signal_finish_url=signal_finish_url,
             remove_file_when_finished=remove_file_when_finished,
             secret=secret,
-            owner=owner,
+            owner=None if owner is None else str(owner),
             max_length_bytes=max_length_bytes,
             length=length,
             filename=filename,

@@ -19,7 +19,7 @@ from webob import Request, Response
 
 from .body import Body, parse_length
 from .config import Settings, parse_bool
-from .engine import CANCELLED_BY_BACKEND, Engine
+from .engine import CANCELLED_BY_BACKEND, MAX_LENGTH, Engine
 from .errors import (
     BadRequest,
     Forbidden,
@@ -198,7 +198,12 @@ class _Parameters:
 
     def get_length(self, name: str) -> int | None:
         text = self.get(name)
-        return parse_length(name, text) if text else None
+        if not text:
+            return None
+        length = parse_length(name, text)
+        if length > MAX_LENGTH:
+            raise BadRequest(f"{name} is {length}; it must be at most {MAX_LENGTH}")
+        return length
 
 
 def _parse(request: Request) -> list[tuple[str, Any]]:

@@ -71,7 +71,7 @@ class IncomingClient:
         signal_finish_url: str,
         remove_file_when_finished: bool = True,
         secret: str = "",
-        owner: str | None = None,
+        owner: str | int | None = None,
         max_length_bytes: int | None = None,
         length: int | None = None,
         filename: str | None = None,

@@ -164,9 +164,10 @@ class Completion:
             else:
                 self.give_up(lease, "the file is not in the storage folder any more")
             return
-        if upload.state is UploadState.HANDING_OVER and _is_over(upload):
-            # Each attempt has been the end of its process: nobody else will ever give up.
-            self.give_up(lease, "the server's process ended in the middle of each handover")
+        if upload.state is UploadState.HANDING_OVER and _is_over(upload, upload.due_at):
+            # Who made the last attempt died of it when the time was over already: perhaps the
+            # attempt is the end of every process, and nobody else would ever give up.
+            self.give_up(lease, "the server's process ended in the middle of the last handover")
             return
         upload = self._tickets.transition(
             upload.id,
@@ -190,7 +191,7 @@ class Completion:
             self._settle(lease, Event.WAIT, lambda _: {"reason": None, "due_at": due_at})
         elif not self._storage.exists(upload.id):
             self._settle(lease, Event.FINISH, self.finished)
-        elif _is_over(upload):
+        elif _is_over(upload, now()):
             self.give_up(lease, outcome.reason)
         else:
             due_at = now() + self._pause_s(upload.attempt)
@@ -220,7 +221,7 @@ class Completion:
         else:
             outcome = self._call_on_cancelled(upload)
         at = now()
-        told = outcome.reached or _is_over(upload)
+        told = outcome.reached or _is_over(upload, at)
         pause_s = self._settings.keep_finished_s if told else self._pause_s(upload.attempt + 1)
         self._settle(
             lease,
@@ -236,7 +237,7 @@ class Completion:
         if self._callbacks.on_cancelled is not None:
             try:
                 self._callbacks.on_cancelled(upload)
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("upload=%s event=on_cancelled_raised", log_id(upload.id))
         return Outcome(Answer.NONE)
 
@@ -277,9 +278,9 @@ class Completion:
         return longest * random.uniform(0.5, 1.0)
 
 
-def _is_over(upload: Upload) -> bool:
-    """Whether the time for calling the app is over."""
-    return upload.give_up_at is not None and now() >= upload.give_up_at
+def _is_over(upload: Upload, at: float) -> bool:
+    """Whether the time for calling the app is over by then."""
+    return upload.give_up_at is not None and at >= upload.give_up_at
 
 
 def unless_due(decide: Decide) -> Decide:

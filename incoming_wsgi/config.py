@@ -29,7 +29,7 @@ KIB = 1024
 MIB = 1024 * KIB
 MAX_SECONDS = 10 * 365 * 86400.0
 # As browsers send it: no path, not even a slash at the end.
-ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+")
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]*")
 NO_VALUE = ("", "none")  # in a variable, for settings that may be None
 
 
@@ -52,7 +52,7 @@ class SettingKeywords(TypedDict, total=False):
     backend_api: bool
     backend_token: str | None
     background: bool
-    database: str | None
+    database: str | os.PathLike[str] | None
 
 
 def _setting(default: Any, explanation: str) -> Any:
@@ -65,7 +65,8 @@ KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "float": ((int, float), "a number"),
     "bool": ((bool,), "True or False"),
     "str": ((str,), "a text"),
-    "Sequence[str]": ((list, tuple), "a list of texts"),
+    "str | os.PathLike[str]": ((str, os.PathLike), "a path"),
+    "Sequence[str]": ((list, tuple, set, frozenset), "a list of texts"),
 }
 
 
@@ -130,7 +131,7 @@ class Settings:
         "Whether each worker process starts a thread for handovers and housekeeping at its first "
         "request; without it something must run `incoming housekeeping` regularly.",
     )
-    database: str | None = _setting(
+    database: str | os.PathLike[str] | None = _setting(  # noqa: RUF009  it is a field
         None,
         "Path of the SQLite database of tickets, on a local disk; none: incoming.db in the "
         "storage folder.",

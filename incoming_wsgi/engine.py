@@ -31,7 +31,7 @@ from .storage.base import Block, Storage
 from .tickets.base import TicketStore
 from .uploads import ChunkDigest, Upload, is_http_url, is_text, log_id, new_upload_id, now
 
-__all__ = ["CANCELLED_BY_BACKEND", "Declaration", "Engine"]
+__all__ = ["CANCELLED_BY_BACKEND", "MAX_LENGTH", "Declaration", "Engine"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -86,6 +86,14 @@ class Engine:
         filename: str | None,
     ) -> Upload:
         """Issue a ticket. Raises BadRequest naming the bad parameter."""
+        texts: Mapping[str, object] = {
+            "secret": secret,
+            "owner": owner,
+            "signal_finish_url": signal_finish_url,
+        }
+        for name, text in texts.items():
+            if text is not None and not is_text(text):
+                raise BadRequest(f"{name} is {text!r}; it must be a text")
         if signal_finish_url is not None and not is_http_url(signal_finish_url):
             raise BadRequest("signalFinishURL must be an absolute http or https URL")
         lengths: Mapping[str, object] = {"max_length_bytes": max_length_bytes, "length": length}
@@ -94,9 +102,6 @@ class Engine:
                 raise BadRequest(
                     f"{name} is {value!r}; it must be a whole number from 0 to {MAX_LENGTH}"
                 )
-        for name, text in (("secret", secret), ("owner", owner)):
-            if text is not None and not is_text(text):
-                raise BadRequest(f"{name} is {text!r}; half of a surrogate pair is no text")
         created_at = now()
         upload = Upload(
             id=new_upload_id(),

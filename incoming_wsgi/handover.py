@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 import requests
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from .uploads import Upload, log_id, numbered
 
@@ -104,7 +104,7 @@ class CompleteUpload:
         A rename where that is possible, else a copy that appears under its name when it is whole.
         Raises FileExistsError if there is something already, unless `overwrite`; OSError as the
         file systems have it. Killed in the middle and called again on the same file system, it
-        finds out how far it was.
+        finds out how far it was, if that has hard links.
         """
         destination = Path(target)
         publish = os.replace if overwrite else _rename_without_replacing
@@ -152,7 +152,11 @@ def _rename_without_replacing(source: Path, destination: Path) -> None:
             raise
         # Take the name first. Killed in between it stays behind, as an empty file.
         os.close(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        os.replace(source, destination)
+        try:
+            os.replace(source, destination)
+        except BaseException:
+            destination.unlink()
+            raise
         return
     source.unlink()
 
@@ -219,16 +223,21 @@ def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
 
 def _no_answer(upload_id: str, exc: Exception, *, answered: bool) -> Outcome:
     """What follows from trouble with a call, `answered` if it came in the middle of the answer."""
-    log.info("upload=%s event=no_answer error=%r", log_id(upload_id), exc)
+    # Never the exception itself: it shows the URL, in whose query apps keep secrets.
+    cause = _cause(exc)
+    log.info(
+        "upload=%s event=no_answer error=%s cause=%s",
+        log_id(upload_id),
+        type(exc).__name__,
+        type(cause).__name__,
+    )
     if answered:
         return Outcome(Answer.NONE, "the web app's answer broke off or could not be read")
-    sent = isinstance(exc, requests.ConnectionError) and not isinstance(
-        _cause(exc), NewConnectionError
-    )
+    sent = isinstance(exc, requests.ConnectionError) and not isinstance(cause, NewConnectionError)
     return Outcome(Answer.NONE, "the web app could not be reached", reached=sent)
 
 
-def _cause(error: requests.ConnectionError) -> object:
+def _cause(error: Exception) -> object:
     """What urllib3 says of it."""
     cause = error.args[0] if error.args else error
     return getattr(cause, "reason", None) or cause
@@ -236,12 +245,17 @@ def _cause(error: requests.ConnectionError) -> object:
 
 def _first_bytes(response: requests.Response, deadline: float) -> bytes:
     body = b""
-    for piece in response.iter_content(WORD_BYTES):
-        body += piece
-        if len(body) >= WORD_BYTES:
-            break
-        if time.monotonic() > deadline:
-            raise requests.Timeout
+    try:
+        for piece in response.iter_content(WORD_BYTES):
+            body += piece
+            if len(body) >= WORD_BYTES:
+                break
+            if time.monotonic() > deadline:
+                raise requests.Timeout
+    except requests.ConnectionError as exc:
+        if isinstance(_cause(exc), ReadTimeoutError):
+            raise requests.Timeout from exc
+        raise
     return body
 
 

@@ -47,8 +47,8 @@ OnRetry = Callable[[IncomingError, float], object]
 """(what happened, seconds until the next attempt)."""
 
 OnWait = Callable[[str | None], object]
-"""(why the web app has not taken the file yet; None: it has not answered). When all bytes are
-stored, and whenever the answer is another one."""
+"""(why the web app has not taken the file yet; None: it has not answered, or said "wait"). When all
+bytes are stored, and whenever the reason is another one."""
 
 
 class HandoverFailed(IncomingError):

@@ -36,7 +36,7 @@ class Event(str, Enum):
     """In the order of the table's columns."""
 
     DECLARE = "declare"  # the client says which file it will send
-    STORE = "store"  # a request brings bytes that are missing
+    STORE = "store"  # a request brings bytes, for the first time or again, or all of an empty file
     COMPLETE = "complete"  # nothing is missing and the file is sealed
     HAND_OVER = "hand_over"  # an attempt begins; a second time: its process has died
     DELAY = "delay"  # an attempt got no good answer; again later

@@ -25,6 +25,7 @@ __all__ = [
     "ChunkDigest",
     "Upload",
     "is_http_url",
+    "is_text",
     "log_id",
     "new_upload_id",
     "now",
@@ -149,14 +150,13 @@ def is_http_url(text: str) -> bool:
         return False
 
 
-def is_text(text: str) -> bool:
-    """Whether `text` can be stored and sent: half of a surrogate pair, which JSON can spell, is
-    none."""
+def is_text(value: object) -> bool:
+    """Whether `value` is a text that can be stored and sent: half of a surrogate pair, which JSON
+    can spell, is none."""
     try:
-        text.encode()
+        return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _is_host(name: str) -> bool:

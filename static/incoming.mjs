@@ -43,10 +43,7 @@ var FileUnreadable = class extends UploadFailure {
 var HandoverFailure = class extends UploadFailure {
   /** @param {string | null} reason of the server */
   constructor(reason) {
-    super(
-      "handover_failed",
-      `The file has arrived, but the application did not take it${reason ? `: ${reason}` : ""}. It is kept on the server and need not be sent again.`
-    );
+    super("handover_failed", `The file has arrived, but the application did not take it${reason ? `: ${reason}` : ""}`);
   }
 };
 var RequestFailure = class extends UploadFailure {

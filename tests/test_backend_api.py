@@ -137,7 +137,7 @@ def test_remove_file_when_finished_has_the_originals_spellings(app, incoming, te
         ({"length": "-1"}, "length"),
         ({"length": "1e3"}, "length"),
         ({"length": "9" * 5000}, "length"),
-        ({"maxLengthBytes": str(2**63)}, "max_length_bytes"),
+        ({"maxLengthBytes": str(2**63)}, "maxLengthBytes"),
     ],
 )
 def test_a_bad_parameter_is_named(app, parameters, named):

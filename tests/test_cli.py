@@ -55,6 +55,14 @@ def run(*arguments, **variables):
     return CliRunner().invoke(main, [str(a) for a in arguments], env=variables)
 
 
+def start(*arguments) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "incoming_wsgi.cli", *map(str, arguments)]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environ, text=True, **pipes)
+
+
 def words(text: str) -> str:
     """Without the line breaks of the terminal's width."""
     return " ".join(text.split())
@@ -267,13 +275,13 @@ def test_an_unknown_upload_is_one_clear_line(incoming, folder, upload_id):
 
 
 def test_a_database_elsewhere_is_found(folder, tmp_path):
-    database = str(tmp_path / "tickets.sqlite")
+    database = tmp_path / "tickets.sqlite"
     incoming = Incoming(folder, database=database)
     ticket = incoming.new_upload(signal_finish_url=NOBODY)
     incoming.close()
     done = run("list", "--storage-dir", folder, "--database", database)
     assert done.output.split()[0] == ticket
-    done = run("list", INCOMING_STORAGE_DIR=str(folder), INCOMING_DATABASE=database)
+    done = run("list", INCOMING_STORAGE_DIR=str(folder), INCOMING_DATABASE=str(database))
     assert done.output.split()[0] == ticket
 
 
@@ -337,14 +345,22 @@ def test_a_file_is_uploaded_by_id_or_url(tmp_path, file):
 
 def test_it_says_what_it_waits_for(tmp_path, file):
     incoming = Incoming(tmp_path / "storage", handover_retry_s=0.05)
-    replies = [reply(503), reply(503), reply()]
-    with serving(incoming) as url, web_app(*replies) as app:
+    with serving(incoming) as url, web_app(reply(503)) as app:
         ticket = incoming.new_upload(signal_finish_url=app.url)
-        command = ("upload", file, "--ticket", ticket, "--server", url, "--give-up-s", "0.01")
-        said = run(*command).output
-    assert "All is stored. Waiting for the web app to take it.\n" in said
-    assert "Waiting for the web app to take it. So far: the web app answered 503" in said
-    assert said.endswith("a.bin: 10 bytes, handed over.\n")
+        with start(
+            "upload", file, "--ticket", ticket, "--server", url, "--give-up-s", 1
+        ) as process:
+            try:
+                said = ""
+                while "So far: the web app answered 503" not in said:
+                    said = process.stderr.readline()
+                    assert said, "it ended"
+                assert said.startswith("All is stored. Waiting for the web app to take it.")
+                app.replies = [reply()]
+                end, _ = process.communicate(timeout=60)
+            finally:
+                process.kill()  # harmless if it has ended
+    assert (process.returncode, end) == (0, "a.bin: 10 bytes, handed over.\n")
     incoming.close()
 
 
@@ -389,11 +405,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, file):
     incoming = Incoming(tmp_path / "storage", backend_api=True, handover_retry_s=0.05)
     with serving(incoming) as url, web_app(reply(503)) as app:
         ticket = IncomingClient(url).new_upload(signal_finish_url=app.url)
-        command = [sys.executable, "-m", "incoming_wsgi.cli", "upload", str(file)]
-        command += ["--ticket", ticket, "--server", url]
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        environ = {**os.environ, "PYTHONPATH": path}
-        with subprocess.Popen(command, stderr=subprocess.PIPE, env=environ, text=True) as process:
+        with start("upload", file, "--ticket", ticket, "--server", url) as process:
             try:
                 app.wait_for(1)  # all is stored, the command waits for the app
                 process.send_signal(signal.SIGINT)

@@ -43,6 +43,11 @@ def test_defaults_are_those_of_the_design():
     assert settings.backend_api is False
 
 
+def test_what_origins_may_be():
+    origins = {"https://a.example", "http://[::1]:8000", "capacitor://localhost", "file://", "null"}
+    assert Settings(allow_origins=origins).allow_origins == origins  # type: ignore[arg-type]
+
+
 def test_a_misspelt_variable_is_refused():
     with pytest.raises(
         ValueError, match=r"INCOMING_CHUNKBYTES is not a setting; known are .*CHUNK_"
@@ -103,7 +108,7 @@ def test_none_in_a_variable_is_none(text):
         ("max_length_bytes", "5", "max_length_bytes is '5'; it must be a whole number, or None"),
         ("idle_timeout_s", "12", "idle_timeout_s is '12'; it must be a number"),
         ("idle_timeout_s", None, "idle_timeout_s is None; it must be a number"),
-        ("database", 1, "database is 1; it must be a text, or None"),
+        ("database", 1, "database is 1; it must be a path, or None"),
         ("allow_origins", "https://a.example", "it must be a list of texts, or None"),
         ("allow_origins", [1], "it must be a list of texts, or None"),
     ],

@@ -13,6 +13,7 @@ import time
 
 import pytest
 import requests
+from servers import free_port
 from waiting import wait_until
 from webapp import reply, web_app
 from webtest import TestApp
@@ -268,6 +269,33 @@ def test_after_an_answer_that_is_not_good_the_file_is_kept_and_offered_again(mak
     assert handovers[0].form["deliveryId"] == handovers[1].form["deliveryId"]
 
 
+def test_an_app_that_stalls_in_its_answer_is_said_to_take_too_long(make):
+    def stall(handover, handler):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.flush()
+        silent.wait(20)
+
+    silent = threading.Event()
+    incoming = make(handover_timeout_s=0.2)
+    with web_app(stall) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        reason = wait_until(lambda: incoming.status(upload_id).reason, "a reason")
+        silent.set()
+    assert reason == "the web app did not answer within 0.2 s"
+
+
+def test_no_secret_of_the_callback_is_logged(make, caplog):
+    incoming = make(background=False)
+    caplog.set_level("DEBUG", "incoming_wsgi")
+    upload_id = incoming.new_upload(signal_finish_url=f"http://127.0.0.1:{free_port()}/?key=hush")
+    upload(incoming, upload_id)
+    incoming.do_housekeeping()
+    assert "event=no_answer" in caplog.text
+    assert "hush" not in caplog.text
+
+
 def test_an_app_that_answers_500_three_times_and_then_done_gets_the_file(make):
     incoming = make()
     with web_app(*[reply(500)] * 3, reply()) as app:
@@ -349,6 +377,24 @@ def test_a_handover_whose_process_died_is_taken_up_by_another(make, tmp_path):
         assert incoming.status(upload_id).state is UploadState.FINISHED
 
 
+def test_a_handover_that_was_interrupted_is_tried_once_more_though_its_time_is_over(make):
+    """The machine was off for long."""
+    incoming = make(background=False, handover_give_up_s=0.05)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        upload(incoming, upload_id)
+        lease = incoming._housekeeping.lease_due()
+        incoming._tickets.transition(
+            upload_id, Event.HAND_OVER, lambda u: {}, lease=lease.token, keep_lease=True
+        )
+        give_up_at = incoming.status(upload_id).give_up_at
+        incoming._tickets.renew_lease(lease, give_up_at - 0.01)
+        wait_until(lambda: time.time() > give_up_at, "its time")
+        incoming.do_housekeeping()
+        assert len(app.handovers) == 1
+    assert incoming.status(upload_id).state is UploadState.FINISHED
+
+
 def test_a_handover_that_ends_every_process_fails_and_keeps_the_file(make, tmp_path):
     incoming = make(background=False, handover_give_up_s=0.05)
     with web_app() as app:
@@ -362,9 +408,9 @@ def test_a_handover_that_ends_every_process_fails_and_keeps_the_file(make, tmp_p
             lease=lease.token,
             keep_lease=True,
         )
-        incoming._tickets.renew_lease(lease, 0.0)
-        give_up_at = incoming.status(upload_id).give_up_at
-        wait_until(lambda: time.time() > give_up_at, "its time")
+        end = incoming.status(upload_id).give_up_at + 0.01
+        incoming._tickets.renew_lease(lease, end)
+        wait_until(lambda: time.time() > end, "the end of the lease")
         incoming.do_housekeeping()
         failed = incoming.status(upload_id)
         assert (failed.state, app.handovers) == (UploadState.FAILED, [])
@@ -836,6 +882,17 @@ def test_an_answer_that_is_neither_is_no_answer(make):
     assert incoming.status(upload_id).state is UploadState.COMPLETE
 
 
+def test_a_function_that_exits_has_learned_of_the_cancellation(make):
+    calls = []
+    incoming = make(
+        on_finished=lambda upload: None, on_cancelled=lambda u: (calls.append(u), sys.exit())
+    )
+    upload_id = incoming.new_upload()
+    TestApp(incoming).delete(f"/frontend/uploads/{upload_id}")
+    wait_until(lambda: incoming.status(upload_id).notified, "the end of the call")
+    assert len(calls) == 1
+
+
 def test_a_function_learns_of_cancelled_uploads(make):
     cancelled = []
     incoming = make(on_finished=lambda upload: None, on_cancelled=cancelled.append)
@@ -930,6 +987,23 @@ def test_a_move_works_where_there_are_no_hard_links(make, tmp_path, monkeypatch)
     wait_for_state(incoming, upload_id, "FINISHED")
     assert (tmp_path / "a.txt").read_text() == "older"
     assert (tmp_path / "a (2).txt").read_bytes() == CONTENT
+
+
+def test_a_move_that_fails_leaves_no_name_behind(make, tmp_path, monkeypatch):
+    def refuse(source, destination):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def fail(source, destination):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    folder = tmp_path / "out"
+    folder.mkdir()
+    incoming = make(background=False, on_finished=lambda upload: upload.move_into(folder))
+    upload(incoming, incoming.new_upload(), filename="a.txt")
+    monkeypatch.setattr("incoming_wsgi.handover.os.link", refuse)
+    monkeypatch.setattr("incoming_wsgi.handover.os.replace", fail)
+    incoming.do_housekeeping()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_move_to_another_file_system_is_a_copy_that_appears_whole(make, tmp_path, monkeypatch):

@@ -61,9 +61,12 @@ def test_half_of_a_surrogate_pair_is_refused_or_replaced(tmp_path):
     incoming = Incoming(tmp_path, on_finished=lambda upload: None, background=False)
     upload_id = incoming.new_upload(filename="a\ud800.txt")
     assert incoming.status(upload_id).filename == "a?.txt"
-    for name in ("owner", "secret"):
-        with pytest.raises(BadRequest, match=f"{name} is .* no text"):
+    for name in ("owner", "secret", "signal_finish_url"):
+        with pytest.raises(BadRequest, match=f"{name} is .*; it must be a text"):
             incoming.new_upload(**{name: "\ud800"})
+    with pytest.raises(BadRequest, match="secret is 5; it must be a text"):
+        incoming.new_upload(secret=5)
+    assert incoming.status(incoming.new_upload(owner=42)).owner == "42"
     with pytest.raises(WrongSecret):
         incoming.cancel_upload(upload_id, secret="\ud800")
     with pytest.raises(BadRequest, match=r"length is 1\.5; it must be a whole number"):

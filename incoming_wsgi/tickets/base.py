@@ -121,8 +121,8 @@ class TicketStore(ABC):
         """Apply the event STORE with `decide`, and claim what is missing of [start, stop), taking
         it from whoever has it.
 
-        Where it has all of these there is no claim. Where the upload takes no bytes any more
-        nothing changes either; `decide` is asked all the same, for what it raises.
+        Where it has all of these there is no claim. Where the upload takes no bytes any more there
+        is no claim and nothing changes; `decide` is asked all the same, for what it raises.
         """
 
     @abstractmethod

@@ -42,11 +42,7 @@ export class FileUnreadable extends UploadFailure {
 export class HandoverFailure extends UploadFailure {
   /** @param {string | null} reason of the server */
   constructor(reason) {
-    super(
-      "handover_failed",
-      `The file has arrived, but the application did not take it${reason ? `: ${reason}` : ""}. ` +
-        "It is kept on the server and need not be sent again.",
-    );
+    super("handover_failed", `The file has arrived, but the application did not take it${reason ? `: ${reason}` : ""}`);
   }
 }
 

@@ -702,8 +702,7 @@ test("an app that would not take the file is an error that says why", async () =
   await surroundings.advance(3);
   assert.deepEqual([uploader.error_code, uploader.error_msg], [
     "handover_failed",
-    "The file has arrived, but the application did not take it: the app answered 500 for a day. " +
-      "It is kept on the server and need not be sent again.",
+    "The file has arrived, but the application did not take it: the app answered 500 for a day",
   ]);
   assert.deepEqual(endings(events), ["onprogress", "onerror"]);
 });
