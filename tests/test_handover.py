@@ -356,20 +356,21 @@ def test_an_app_that_took_the_file_but_whose_answer_was_lost_is_not_asked_again(
     assert (tmp_path / "taken").read_bytes() == CONTENT
 
 
+def begin_and_die(incoming, upload_id):
+    """Leave the upload as a process does that is killed while the app is being asked; its lease."""
+    lease = incoming._housekeeping.lease_due()
+    incoming._tickets.transition(
+        upload_id, Event.HAND_OVER, lambda u: {"attempt": 1}, lease=lease.token, keep_lease=True
+    )
+    return lease
+
+
 def test_a_handover_whose_process_died_is_taken_up_by_another(make, tmp_path):
     incoming = make(background=False)
     with web_app() as app:
         upload_id = incoming.new_upload(signal_finish_url=app.url)
         upload(incoming, upload_id)
-        # As a process leaves it that is killed while the app is being asked.
-        lease = incoming._housekeeping.lease_due()
-        incoming._tickets.transition(
-            upload_id,
-            Event.HAND_OVER,
-            lambda u: {"attempt": 1},
-            lease=lease.token,
-            keep_lease=True,
-        )
+        lease = begin_and_die(incoming, upload_id)
         assert incoming.do_housekeeping() == 0  # as long as the lease lasts
         incoming._tickets.renew_lease(lease, 0.0)
         assert incoming.do_housekeeping() == 1
@@ -383,10 +384,7 @@ def test_a_handover_that_was_interrupted_is_tried_once_more_though_its_time_is_o
     with web_app() as app:
         upload_id = incoming.new_upload(signal_finish_url=app.url)
         upload(incoming, upload_id)
-        lease = incoming._housekeeping.lease_due()
-        incoming._tickets.transition(
-            upload_id, Event.HAND_OVER, lambda u: {}, lease=lease.token, keep_lease=True
-        )
+        lease = begin_and_die(incoming, upload_id)
         give_up_at = incoming.status(upload_id).give_up_at
         incoming._tickets.renew_lease(lease, give_up_at - 0.01)
         wait_until(lambda: time.time() > give_up_at, "its time")
@@ -400,14 +398,7 @@ def test_a_handover_that_ends_every_process_fails_and_keeps_the_file(make, tmp_p
     with web_app() as app:
         upload_id = incoming.new_upload(signal_finish_url=app.url)
         upload(incoming, upload_id)
-        lease = incoming._housekeeping.lease_due()
-        incoming._tickets.transition(
-            upload_id,
-            Event.HAND_OVER,
-            lambda u: {"attempt": 1},
-            lease=lease.token,
-            keep_lease=True,
-        )
+        lease = begin_and_die(incoming, upload_id)
         end = incoming.status(upload_id).give_up_at + 0.01
         incoming._tickets.renew_lease(lease, end)
         wait_until(lambda: time.time() > end, "the end of the lease")
