@@ -24,7 +24,7 @@ from .ranges import RangeSet
 from .remote import SentUpload
 from .sending import HandoverFailed, OnRetry, OnWait, Progress, upload_file
 from .states import UploadState
-from .uploads import UPLOAD_ID_PATTERN, Upload, safe_filename
+from .uploads import UPLOAD_ID_PATTERN, Upload, safe_filename, without_surrogates
 
 __all__ = [
     "Handover",
@@ -88,7 +88,7 @@ class IncomingClient:
             owner=owner,
             maxLengthBytes=max_length_bytes,
             length=length,
-            filename=None if filename is None else filename.encode("utf-8", "replace"),
+            filename=None if filename is None else without_surrogates(filename),
         )
         if not UPLOAD_ID.fullmatch(ticket):
             raise not_incoming(self._backend_url)

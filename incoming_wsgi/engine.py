@@ -29,7 +29,16 @@ from .receiving import ExpectedDigest, Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
 from .tickets.base import TicketStore
-from .uploads import ChunkDigest, Upload, is_http_url, is_text, log_id, new_upload_id, now
+from .uploads import (
+    ChunkDigest,
+    Upload,
+    is_http_url,
+    is_text,
+    log_id,
+    new_upload_id,
+    now,
+    without_surrogates,
+)
 
 __all__ = ["CANCELLED_BY_BACKEND", "MAX_LENGTH", "Declaration", "Engine"]
 
@@ -112,7 +121,7 @@ class Engine:
             remove_file_when_finished=remove_file_when_finished,
             max_length_bytes=length if max_length_bytes is None else max_length_bytes,
             length=length,
-            filename=None if filename is None else filename.encode("utf-8", "replace").decode(),
+            filename=None if filename is None else without_surrogates(filename),
             due_at=created_at + self._settings.idle_timeout_s,
         )
         if length is not None:

@@ -32,6 +32,7 @@ __all__ = [
     "numbered",
     "public_facts",
     "safe_filename",
+    "without_surrogates",
 ]
 
 FALLBACK_FILENAME = "upload"
@@ -157,6 +158,11 @@ def is_text(value: object) -> bool:
         return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:
         return False
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with "?" where it has half of a surrogate pair: then it is one for `is_text`."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _is_host(name: str) -> bool:

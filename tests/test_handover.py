@@ -966,11 +966,16 @@ def test_a_move_that_was_killed_half_way_goes_on_where_it_was(make, tmp_path):
     assert (folder / "a.txt").read_bytes() == CONTENT
 
 
-def test_a_move_works_where_there_are_no_hard_links(make, tmp_path, monkeypatch):
+@pytest.fixture
+def no_hard_links(monkeypatch):
     def refuse(source, destination):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr("incoming_wsgi.handover.os.link", refuse)
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_a_move_works_where_there_are_no_hard_links(make, tmp_path):
     (tmp_path / "a.txt").write_text("older")
     incoming = make(on_finished=lambda upload: upload.move_into(tmp_path) and None)
     upload_id = incoming.new_upload()
@@ -980,10 +985,8 @@ def test_a_move_works_where_there_are_no_hard_links(make, tmp_path, monkeypatch)
     assert (tmp_path / "a (2).txt").read_bytes() == CONTENT
 
 
+@pytest.mark.usefixtures("no_hard_links")
 def test_a_move_that_fails_leaves_no_name_behind(make, tmp_path, monkeypatch):
-    def refuse(source, destination):
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
     def fail(source, destination):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -991,7 +994,6 @@ def test_a_move_that_fails_leaves_no_name_behind(make, tmp_path, monkeypatch):
     folder.mkdir()
     incoming = make(background=False, on_finished=lambda upload: upload.move_into(folder))
     upload(incoming, incoming.new_upload(), filename="a.txt")
-    monkeypatch.setattr("incoming_wsgi.handover.os.link", refuse)
     monkeypatch.setattr("incoming_wsgi.handover.os.replace", fail)
     incoming.do_housekeeping()
     assert list(folder.iterdir()) == []

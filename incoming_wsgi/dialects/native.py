@@ -23,7 +23,7 @@ from ..errors import BadRequest, ChunkTooLarge, LengthRequired, MethodNotAllowed
 from ..receiving import ExpectedDigest
 from ..responses import json_response
 from ..states import UploadState
-from ..uploads import ChunkDigest, Upload
+from ..uploads import ChunkDigest, Upload, without_surrogates
 
 __all__ = ["ALLOWED_METHODS", "NativeDialect"]
 
@@ -160,8 +160,7 @@ def _text(name: str, value: object) -> str | None:
         return None
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise BadRequest(f"{name} must be a text of at most {MAX_TEXT} characters")
-    # JSON can spell half of a surrogate pair, which is no text and cannot be stored.
-    return value.encode("utf-8", "replace").decode()
+    return without_surrogates(value)
 
 
 def _parse_content_range(value: str | None) -> tuple[int, int, int]:
