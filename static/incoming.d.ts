@@ -4,7 +4,7 @@
  */
 
 /** What an uploader was given: the id of a ticket, or a function that gets one when it is needed. */
-export type Ticket = string | ((file: File) => string | Promise<string>);
+export type Ticket = string | ((file: File, relative_path: string | null) => string | Promise<string>);
 
 export interface Configuration {
   /**
@@ -33,7 +33,7 @@ export function set_server_hostname(host: string): void;
  * JSON, is the ticket. It is asked again when the app is down or busy; another refusal is an error
  * with the words of the answer.
  */
-export function tickets_from(url: string): (file: File) => Promise<string>;
+export function tickets_from(url: string): (file: File, relative_path?: string | null) => Promise<string>;
 
 /** What this browser has begun on this origin and the server has not yet completely, newest first. */
 export function resumable(): Promise<ResumableUpload[]>;

@@ -8,14 +8,16 @@
  * Chunks are sent when others land, not by the clock: timers of background tabs are slow.
  */
 
-import { FileUnreadable, RequestFailure, verdict } from "./errors.js";
+import { check_same_file, check_unchanged, read_chunk } from "./chunk.js";
+import { Aborted, RequestFailure, WrongFile, is_too_slow, verdict } from "./errors.js";
 import { covers } from "./ranges.js";
 import { Tally } from "./tally.js";
 import { is_final, is_receiving } from "./upload_resource.js";
-import { fork, wait } from "./waiting.js";
+import { fork, wait, wait_or_wake } from "./waiting.js";
 
 /** @typedef {import("./backoff.js").Backoff} Backoff */
-/** @typedef {import("./chunk_size.js").ChunkSize} ChunkSize */
+/** @typedef {import("./chunk.js").Chunk} Chunk */
+/** @typedef {import("./pace.js").Pace} Pace */
 /** @typedef {import("./slots.js").Slots} Slots */
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
 /** @typedef {import("./upload_resource.js").UploadResource} UploadResource */
@@ -26,17 +28,22 @@ import { fork, wait } from "./waiting.js";
  *
  * @typedef {object} Means
  * @property {File} file
+ * @property {string | null} relative_path
  * @property {UploadResource} resource
- * @property {Slots} slots of the whole page
- * @property {ChunkSize} chunk_size
+ * @property {Slots} chunk_slots of the whole page
+ * @property {Pace} pace
  * @property {Backoff} backoff
  * @property {Surroundings} surroundings
  */
 
 /**
  * @typedef {object} Listener
- * @property {(tally: Tally) => void} on_connected the server has answered; these are the books from now on
+ * @property {boolean} is_known whether this file was found to be the right one before
+ * @property {(tally: Tally, view: UploadView) => void} on_connected the server has answered; these
+ *   are the books from now on
  * @property {() => void} on_change a number in the books has changed
+ * @property {(view: UploadView) => void} on_handover nothing is missing; called with each answer
+ *   from then on
  */
 
 // How long to wait between two questions to the server: short for apps that answer at once, longer
@@ -56,17 +63,21 @@ const TELL_APP_WITHIN_S = 60;
  * @returns {Promise<UploadView>} in a final state
  */
 export async function deliver(means, listener, signal) {
-  const { file, resource, chunk_size, backoff, surroundings } = means;
+  const { file, resource, pace, backoff, surroundings } = means;
   let view = await announce(means, signal);
+  if (!listener.is_known && is_receiving(view) && view.received.length > 0 && surroundings.find_sha256()) {
+    const { digests = [] } = await resource.ask(signal);
+    await check_same_file(surroundings, file, digests);
+  }
   const tally = new Tally(file.size, view.received);
-  chunk_size.suggest(view);
-  listener.on_connected(tally);
+  pace.suggest(view);
+  listener.on_connected(tally, view);
 
   const polls = poll_intervals();
   while (!is_final(view)) {
     if (is_receiving(view) && tally.bytes_acked < tally.length) {
       try {
-        await send_missing(means, tally, view.send_ahead, listener.on_change, signal);
+        await send_missing(means, tally, listener.on_change, signal);
       } catch (failure) {
         if (verdict(failure) !== "ask") throw failure;
         tally.drop_flights();
@@ -74,7 +85,8 @@ export async function deliver(means, listener, signal) {
         await wait(surroundings, backoff.next(), signal);
       }
     } else {
-      await wait(surroundings, polls.next().value, signal);
+      listener.on_handover(view);
+      await wait_or_wake(surroundings, polls.next().value, signal);
     }
     view = await resource.ask(signal);
     tally.received = view.received;
@@ -87,7 +99,7 @@ export async function deliver(means, listener, signal) {
 /**
  * Cancel the upload and wait until the app knows.
  *
- * @param {Means} means
+ * @param {Pick<Means, "resource" | "surroundings">} means
  * @param {string} reason
  * @param {AbortSignal} signal
  * @returns {Promise<UploadView>} of an upload that is cancelled, or for which it was too late
@@ -97,7 +109,7 @@ export async function cancel({ resource, surroundings }, reason, signal) {
   const deadline_s = surroundings.now_s() + TELL_APP_WITHIN_S;
   const polls = poll_intervals();
   while (view.state === "CANCELLED" && !view.notified && surroundings.now_s() < deadline_s) {
-    await wait(surroundings, polls.next().value, signal);
+    await wait_or_wake(surroundings, polls.next().value, signal);
     view = await resource.ask(signal);
   }
   return view;
@@ -107,12 +119,12 @@ export async function cancel({ resource, surroundings }, reason, signal) {
  * @param {Means} means
  * @param {AbortSignal} signal
  */
-async function announce({ file, resource }, signal) {
-  const view = await or_ask(resource.announce(file, signal), resource, signal);
+async function announce({ file, relative_path, resource }, signal) {
+  const view = await or_ask(resource.announce(file, relative_path, signal), resource, signal);
   if (view.state !== "CANCELLED" && view.length !== null && view.length !== file.size) {
     // The server compares only while it takes announcements; the end of another file must not be
     // taken for the end of this one.
-    throw new RequestFailure({ status: 409, code: "file_changed", message: "The upload was begun with another file" });
+    throw new WrongFile();
   }
   return view;
 }
@@ -136,87 +148,101 @@ async function or_ask(request, resource, signal) {
 }
 
 /**
- * Send what is missing, several chunks at a time, until nothing is.
+ * Send what is missing, as many chunks at a time as the pace allows, until nothing is.
  *
  * The first failure calls the other chunks off, and is thrown when all have stopped.
  *
  * @param {Means} means
  * @param {Tally} tally
- * @param {number} send_ahead
  * @param {() => void} on_change
  * @param {AbortSignal} signal
  */
-async function send_missing(means, tally, send_ahead, on_change, signal) {
+async function send_missing(means, tally, on_change, signal) {
   const line = fork(signal);
+  /** @type {Set<Promise<void>>} */
+  const lanes = new Set();
   /** @type {unknown[]} */
   const failures = [];
-  const lane = async () => {
-    try {
-      while (await send_next(means, tally, on_change, line.signal));
-    } catch (failure) {
-      failures.push(failure);
-      line.abort();
+  let is_all_taken = false;
+  for (;;) {
+    while (!is_all_taken && failures.length === 0 && lanes.size < means.pace.lanes) {
+      const lane = send_next(means, tally, on_change, line)
+        .then((has_sent) => {
+          is_all_taken ||= !has_sent;
+        })
+        .catch((failure) => {
+          line.abort();
+          failures.push(failure);
+        })
+        .finally(() => lanes.delete(lane));
+      lanes.add(lane);
     }
-  };
-  await Promise.all(Array.from({ length: Math.max(1, send_ahead) }, lane));
+    if (lanes.size === 0) break;
+    await Promise.race(lanes);
+  }
   line.release();
-  if (failures.length > 0) throw await explain(failures[0], means, tally);
+  if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Aborted)) ?? failures[0];
 }
 
 /**
  * @param {Means} means
  * @param {Tally} tally
  * @param {() => void} on_change
- * @param {AbortSignal} signal
+ * @param {{ signal: AbortSignal, abort: () => void }} line called off by the first chunk that fails
  * @returns {Promise<boolean>} false if there was nothing left to send
  */
-async function send_next({ file, resource, slots, chunk_size, backoff }, tally, on_change, signal) {
+async function send_next(means, tally, on_change, { signal, abort }) {
+  const { file, resource, chunk_slots, pace, backoff, surroundings } = means;
   // First the slot, then the chunk: what is missing may change while one waits.
-  await slots.take(signal);
+  const give_back = await chunk_slots.take(signal);
   try {
-    const flight = tally.take_off(chunk_size.bytes);
+    const flight = tally.take_off(pace.bytes);
     if (flight === null) return false;
     on_change();
+    const chunk = await read_chunk(surroundings, file, flight.range);
     const on_sent = (/** @type {number} */ bytes) => {
       flight.sent = bytes;
       on_change();
     };
-    const view = await resource.store(file, flight.range, on_sent, signal);
-    tally.land(flight, view.received);
+    const sent_at_s = surroundings.now_s();
+    try {
+      const view = await resource.store(chunk, on_sent, signal);
+      tally.land(flight, view.received);
+    } catch (failure) {
+      if (signal.aborted) throw new Aborted();
+      abort();
+      await learn(failure, chunk, means);
+      throw failure;
+    }
     if (!covers(tally.received, flight.range)) {
       throw new RequestFailure({ status: 200, code: "bad_answer", message: "The server did not store a chunk" });
     }
+    pace.landed(bytes_of(chunk), surroundings.now_s() - sent_at_s);
   } finally {
-    slots.give_back();
+    give_back();
   }
   backoff.reset();
-  chunk_size.succeeded();
   on_change();
   return true;
 }
 
+/** @param {Chunk} chunk */
+const bytes_of = ({ range: [start, stop] }) => stop - start;
+
 /**
  * Draw the lesson from a failed chunk, and look behind a failure that may have another cause.
+ * Throws FileUnreadable.
  *
  * @param {unknown} failure
+ * @param {Chunk} chunk
  * @param {Means} means
- * @param {Tally} tally with the chunks that were under way
- * @returns {Promise<unknown>} the failure to go by
  */
-async function explain(failure, { file, chunk_size }, tally) {
-  if (!(failure instanceof RequestFailure)) return failure;
-  if (failure.status === 413) chunk_size.refused(failure.max_chunk_bytes);
-  if (failure.status === 0) chunk_size.failed();
-  if (failure.code === "network_error") {
-    // For a file that has changed on disk a browser reports no more than a failed request.
-    const first_bytes = [...tally.flights].map(({ range: [start] }) => file.slice(start, start + 1).arrayBuffer());
-    try {
-      await Promise.all(first_bytes);
-    } catch {
-      return new FileUnreadable();
-    }
-  }
-  return failure;
+async function learn(failure, chunk, { pace, surroundings }) {
+  if (!(failure instanceof RequestFailure)) return;
+  if (failure.status === 413) pace.refused(bytes_of(chunk), failure.max_chunk_bytes);
+  if (is_too_slow(failure)) pace.failed(bytes_of(chunk));
+  // For a file that has changed on disk a browser reports no more than a failed request.
+  if (["network_error", "digest_mismatch"].includes(failure.code)) await check_unchanged(surroundings, chunk);
 }
 
 /** @returns {Generator<number, never>} seconds */

@@ -4,8 +4,11 @@
  *     Error
  *       Aborted          called off by ourselves (pause, cancel): nobody is told
  *       UploadFailure    carries `code`, the stable word that a page finds in `error_code`
+ *         Cancelled        ended without delivery, as somebody wished
  *         FileUnreadable   the browser cannot read the file any more
  *         HandoverFailure  the file is there, but the application would not take it
+ *         NoTicket         the application gave no ticket, and asking again cannot help
+ *         WrongFile        the server has bytes of another file
  *         RequestFailure   a request without a good answer, with the evidence
  *
  * The one decision, `verdict(failure)`, is a table.
@@ -30,6 +33,13 @@ export class UploadFailure extends Error {
   }
 }
 
+export class Cancelled extends UploadFailure {
+  /** @param {string} reason */
+  constructor(reason) {
+    super("cancelled", reason);
+  }
+}
+
 export class FileUnreadable extends UploadFailure {
   constructor() {
     super(
@@ -43,6 +53,19 @@ export class HandoverFailure extends UploadFailure {
   /** @param {string | null} reason of the server */
   constructor(reason) {
     super("handover_failed", `The file has arrived, but the application did not take it${reason ? `: ${reason}` : ""}`);
+  }
+}
+
+export class NoTicket extends UploadFailure {
+  /** @param {string} [reason] in the application's words */
+  constructor(reason) {
+    super("no_ticket", reason || "The application did not give leave to upload this file");
+  }
+}
+
+export class WrongFile extends UploadFailure {
+  constructor() {
+    super("file_changed", "This is not the same file: the server has a part of another one");
   }
 }
 
@@ -66,9 +89,10 @@ export class RequestFailure extends UploadFailure {
 /**
  * - `lost`: the line or the server is down: connect again, for as long as it takes.
  * - `ask`: the line is fine, but this request came to nothing: ask the server how things stand.
+ * - `refused`: not before somebody has signed in again, say; nothing is lost meanwhile.
  * - `fatal`: trying again cannot help.
  *
- * @typedef {"lost" | "ask" | "fatal"} Verdict
+ * @typedef {"lost" | "ask" | "refused" | "fatal"} Verdict
  */
 
 /** @type {Readonly<Record<string, Verdict>>} */
@@ -92,12 +116,21 @@ const BY_CODE = {
  * @type {Readonly<Record<number, Verdict>>}
  */
 const BY_STATUS = {
+  401: "refused",
+  403: "refused",
   404: "lost",
+  407: "refused",
   408: "lost",
   413: "ask",
   425: "lost",
   429: "lost",
 };
+
+// What a chunk meets that took too long for somebody on its way: a smaller one has a better chance.
+const TOO_SLOW = [0, 408, 502, 504];
+
+/** @param {RequestFailure} failure */
+export const is_too_slow = ({ status }) => TOO_SLOW.includes(status);
 
 /**
  * @param {unknown} failure
@@ -106,4 +139,33 @@ const BY_STATUS = {
 export function verdict(failure) {
   if (!(failure instanceof RequestFailure)) return "fatal";
   return BY_CODE[failure.code] ?? BY_STATUS[failure.status] ?? (failure.status >= 500 ? "lost" : "fatal");
+}
+
+// Longer than any sensible pause, and short of the 24 days at which browser timers overflow.
+const LONGEST_RETRY_AFTER_S = 3600;
+
+/**
+ * What an answer that is no success says: our server in problem details (RFC 9457), anybody else as
+ * they please.
+ *
+ * @param {import("./transport.js").Answer} answer
+ */
+export function read_refusal({ status, retry_after, body }) {
+  return new RequestFailure({
+    status,
+    code: body?.code,
+    message: body?.detail ?? body?.title,
+    retry_after_s: read_retry_after_s(retry_after),
+    max_chunk_bytes: body?.max_chunk_bytes,
+  });
+}
+
+/**
+ * @param {string | null} header a number of seconds or a date (RFC 9110, 10.2.3)
+ * @returns {number} 0 if there is none
+ */
+function read_retry_after_s(header) {
+  if (header === null) return 0;
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
+  return Math.min(Math.max(seconds, 0) || 0, LONGEST_RETRY_AFTER_S);
 }

@@ -2,31 +2,57 @@
  * The library object that a page gets, as `incoming` or as the exports of the module.
  */
 
+import { Notebook } from "./notebook.js";
+import { find_resumable } from "./resumable.js";
 import { find_frontend_url } from "./server_url.js";
 import { Slots } from "./slots.js";
 import { browser } from "./surroundings.js";
+import { tickets_from } from "./tickets.js";
 import { create_transport } from "./transport.js";
-import { create_uploader } from "./uploader.js";
+import { Uploader } from "./uploader.js";
 
-// Of the 6 connections that a browser opens to a host, 2 are left for small calls and for the app.
-const CHUNKS_AT_ONCE = 4;
+/** @typedef {import("./resumable.js").MakeUploader} MakeUploader */
+/** @typedef {import("./tickets.js").Ticket} Ticket */
 
-/** @param {string | null} script_url where the library came from, null if unknown */
+/** @typedef {{ relative_path?: string, file_handle?: FileSystemFileHandle }} UploaderOptions */
+
+/**
+ * @typedef {object} Configuration
+ * @property {string | null} server_url where the server is mounted; null: found
+ * @property {number} files_at_once
+ * @property {number} chunks_at_once of the 6 connections that a browser opens to a host, 2 are left
+ *   for small calls and for the app
+ * @property {boolean} remember
+ */
+
+/**
+ * @param {string | null} script_url where the library came from, null if unknown
+ * @returns {import("../incoming.js").Library}
+ */
 export function create_library(script_url) {
-  const collaborators = {
-    transport: create_transport(browser),
-    slots: new Slots(CHUNKS_AT_ONCE),
-    surroundings: browser,
-  };
+  /** @type {Configuration} */
+  const configuration = { server_url: null, files_at_once: 3, chunks_at_once: 4, remember: true };
   /** @type {string | null} */
   let hostname = null;
+  const shared = {
+    transport: create_transport(browser),
+    file_slots: new Slots(configuration.files_at_once),
+    chunk_slots: new Slots(configuration.chunks_at_once),
+    notebook: new Notebook(browser),
+    surroundings: browser,
+  };
 
-  /**
-   * Name the server, if it is not the one that the library came from. Call it before uploaders are
-   * made; the page's own protocol is used.
-   *
-   * @param {string} host host[:port]
-   */
+  /** @param {Partial<Configuration>} changes */
+  function configure(changes) {
+    for (const [name, value] of Object.entries(changes)) {
+      if (!is_possible(name, value)) throw new TypeError(`configure() takes no ${name}: ${JSON.stringify(value)}`);
+    }
+    Object.assign(configuration, changes);
+    shared.file_slots.resize(configuration.files_at_once);
+    shared.chunk_slots.resize(configuration.chunks_at_once);
+  }
+
+  /** @param {string} host host[:port] */
   function set_server_hostname(host) {
     if (typeof host !== "string" || !/^[^/?#@\s]+$/.test(host)) {
       throw new TypeError(`set_server_hostname() takes host[:port], not ${host}`);
@@ -35,16 +61,57 @@ export function create_library(script_url) {
   }
 
   /**
-   * One file on its way to the server. Nothing is sent before `start()`. Works with and without
-   * `new`.
-   *
-   * @param {string} upload_id the ticket that the app's backend asked for
+   * @param {Ticket} ticket
    * @param {File} file
+   * @param {UploaderOptions} [options]
    */
-  function Uploader(upload_id, file) {
-    const frontend_url = find_frontend_url({ script_url, page_url: browser.page_url(), hostname });
-    return create_uploader(collaborators, frontend_url, upload_id, file);
+  function make_uploader(ticket, file, { relative_path, file_handle } = {}) {
+    if (typeof file?.name !== "string" || typeof file.slice !== "function") {
+      throw new TypeError("incoming.Uploader needs a File as its second argument");
+    }
+    if (typeof ticket !== "function" && (typeof ticket !== "string" || ticket === "")) {
+      throw new TypeError("incoming.Uploader needs a ticket, or a function that gets one, as its first argument");
+    }
+    const { server_url } = configuration;
+    return new Uploader(shared, {
+      frontend_url: find_frontend_url({ script_url, page_url: browser.page_url(), hostname, server_url }),
+      ticket,
+      file,
+      relative_path: (relative_path ?? file.webkitRelativePath) || null,
+      file_handle: file_handle ?? null,
+      remember: configuration.remember,
+    });
   }
+  // Made with and without `new`, and an instance of what it was made by.
+  make_uploader.prototype = Uploader.prototype;
 
-  return { set_server_hostname, Uploader };
+  /** @type {MakeUploader} */
+  const resume = ({ frontend_url, upload_id, relative_path }, file, file_handle) =>
+    new Uploader(shared, { frontend_url, ticket: upload_id, file, relative_path, file_handle, remember: configuration.remember });
+
+  return {
+    Uploader: /** @type {any} */ (make_uploader),
+    configure,
+    resumable: () => find_resumable(shared, resume),
+    set_server_hostname,
+    tickets_from: (/** @type {string} */ url) => tickets_from(shared.transport, url),
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ */
+function is_possible(name, value) {
+  switch (name) {
+    case "server_url":
+      return value === null || (typeof value === "string" && value !== "");
+    case "files_at_once":
+    case "chunks_at_once":
+      return Number.isInteger(value) && Number(value) >= 1;
+    case "remember":
+      return typeof value === "boolean";
+    default:
+      return false;
+  }
 }

@@ -2,4 +2,4 @@
 
 import { create_library } from "./library.js";
 
-export const { set_server_hostname, Uploader } = create_library(import.meta.url);
+export const { Uploader, configure, resumable, set_server_hostname, tickets_from } = create_library(import.meta.url);

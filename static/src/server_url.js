@@ -14,9 +14,11 @@ const CONVENTIONAL_PATH = "/incoming/frontend/";
  * @param {string | null} place.script_url of this library, null if unknown
  * @param {string} place.page_url
  * @param {string | null} place.hostname host[:port] that the page has set
+ * @param {string | null} place.server_url the mount that the page has set, absolute or relative to it
  * @returns {string} the base URL, with a slash at its end
  */
-export function find_frontend_url({ script_url, page_url, hostname }) {
+export function find_frontend_url({ script_url, page_url, hostname, server_url }) {
+  if (server_url !== null) return new URL(`${server_url.replace(/\/+$/, "")}/frontend/`, page_url).href;
   const script_base = script_url === null ? null : find_script_base(script_url);
   const path = script_base?.pathname ?? CONVENTIONAL_PATH;
   const page = new URL(page_url);

@@ -19,11 +19,13 @@ import { fork } from "./waiting.js";
  * @property {number} status
  * @property {string | null} retry_after the header as it came
  * @property {any} body the parsed JSON, null if it is none
+ * @property {string} text
  */
 
 /**
  * @typedef {object} Transport
- * @property {(request: {method: string, url: string, json?: object, signal: AbortSignal}) => Promise<Answer>} call
+ * @property {(request: {method: string, url: string, json?: object, form?: URLSearchParams,
+ *   signal: AbortSignal}) => Promise<Answer>} call
  * @property {(request: {url: string, headers: Record<string, string>, body: Blob, signal: AbortSignal,
  *   on_sent: (bytes: number) => void}) => Promise<Answer>} put `on_sent` tells how many bytes the network has taken
  */
@@ -39,7 +41,7 @@ const STALL_S = 30;
  */
 export function create_transport(surroundings) {
   return {
-    async call({ method, url, json, signal }) {
+    async call({ method, url, json, form, signal }) {
       const line = fork(signal);
       let stalled = false;
       const timer = surroundings.set_timer(() => {
@@ -50,12 +52,11 @@ export function create_transport(surroundings) {
         const response = await fetch(url, {
           method,
           headers: json === undefined ? {} : { "Content-Type": "application/json" },
-          body: json === undefined ? undefined : JSON.stringify(json),
+          body: json === undefined ? form : JSON.stringify(json),
           cache: "no-store",
           signal: line.signal,
         });
-        const text = await response.text();
-        return { status: response.status, retry_after: response.headers.get("Retry-After"), body: parse_json(text) };
+        return answer(response.status, response.headers.get("Retry-After"), await response.text());
       } catch {
         if (signal.aborted) throw new Aborted();
         throw stalled ? stall() : network_error();
@@ -88,12 +89,8 @@ export function create_transport(surroundings) {
           on_sent(loaded);
         };
         xhr.onload = () => {
-          const answer = {
-            status: xhr.status,
-            retry_after: xhr.getResponseHeader("Retry-After"),
-            body: parse_json(xhr.responseText),
-          };
-          end(() => resolve(answer));
+          const answered = answer(xhr.status, xhr.getResponseHeader("Retry-After"), xhr.responseText);
+          end(() => resolve(answered));
         };
         xhr.onerror = () => end(() => reject(network_error()));
         signal.addEventListener("abort", call_off);
@@ -106,13 +103,18 @@ export function create_transport(surroundings) {
   };
 }
 
-/** @param {string} text */
-function parse_json(text) {
+/**
+ * @param {number} status
+ * @param {string | null} retry_after
+ * @param {string} text
+ * @returns {Answer}
+ */
+function answer(status, retry_after, text) {
+  let body = null;
   try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+    body = JSON.parse(text);
+  } catch {} // the page of a proxy, say
+  return { status, retry_after, body, text };
 }
 
 function network_error() {

@@ -6,7 +6,7 @@
  * RequestFailure or Aborted. When to call, and what to do next, is decided elsewhere.
  */
 
-import { RequestFailure } from "./errors.js";
+import { RequestFailure, read_refusal } from "./errors.js";
 
 /** @typedef {import("./ranges.js").Range} Range */
 /** @typedef {import("./transport.js").Answer} Answer */
@@ -28,7 +28,11 @@ import { RequestFailure } from "./errors.js";
  * @property {number} send_ahead how many chunks may be under way at once
  * @property {string | null} reason why it was cancelled or failed
  * @property {boolean} notified whether the web app has been told how it ended
+ * @property {string | null} [expires_at] when it is given up if nothing moves until then (ISO 8601)
+ * @property {StoredDigest[]} [digests] of chunks, in the answer to `ask` alone
  */
+
+/** @typedef {{ start: number, stop: number, sha256: string }} StoredDigest hexadecimal */
 
 /** @type {readonly State[]} States in which bytes may still be missing. */
 const RECEIVING = ["CREATED", "UPLOADING"];
@@ -46,6 +50,9 @@ export const is_final = (view) => FINAL.includes(view.state);
 // even when each takes 12 when quoted.
 const MAX_REASON_CHARACTERS = 500;
 
+/** @param {ArrayBuffer} bytes */
+const to_base64 = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes)));
+
 export class UploadResource {
   /**
    * @param {Transport} transport
@@ -54,6 +61,7 @@ export class UploadResource {
    */
   constructor(transport, frontend_url, upload_id) {
     this.transport = transport;
+    this.upload_id = upload_id;
     this.url = `${frontend_url}uploads/${encodeURIComponent(upload_id)}`;
     /** @type {string | null} of the file that was announced here */
     this.file_tag = null;
@@ -64,11 +72,18 @@ export class UploadResource {
    * refused with `file_changed`.
    *
    * @param {File} file
+   * @param {string | null} relative_path
    * @param {AbortSignal} signal
    * @returns {Promise<UploadView>}
    */
-  async announce(file, signal) {
-    const json = { filename: file.name, length: file.size, type: file.type, last_modified: file.lastModified };
+  async announce(file, relative_path, signal) {
+    const json = {
+      filename: file.name,
+      length: file.size,
+      type: file.type,
+      last_modified: file.lastModified,
+      relative_path: relative_path ?? undefined,
+    };
     const view = read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
     this.file_tag = view.file_tag;
     return view;
@@ -78,19 +93,19 @@ export class UploadResource {
    * With the tag of the announced file: should another page have announced another one since, its
    * bytes and these are not mixed.
    *
-   * @param {File} file
-   * @param {Range} range not empty
+   * @param {import("./chunk.js").Chunk} chunk
    * @param {(bytes: number) => void} on_sent
    * @param {AbortSignal} signal
    * @returns {Promise<UploadView>}
    */
-  async store(file, [start, stop], on_sent, signal) {
+  async store({ range: [start, stop], length, body, digest }, on_sent, signal) {
+    /** @type {Record<string, string>} */
     const headers = {
       "Content-Type": "application/octet-stream",
-      "Content-Range": `bytes ${start}-${stop - 1}/${file.size}`,
+      "Content-Range": `bytes ${start}-${stop - 1}/${length}`,
       "If-Match": `"${this.file_tag}"`,
     };
-    const body = file.slice(start, stop);
+    if (digest !== null) headers["Content-Digest"] = `sha-256=:${to_base64(digest)}:`;
     return read_view(await this.transport.put({ url: this.url, headers, body, on_sent, signal }));
   }
 
@@ -117,32 +132,12 @@ export class UploadResource {
  * @param {Answer} answer
  * @returns {UploadView}
  */
-function read_view({ status, retry_after, body }) {
-  if (status < 200 || status > 299) {
-    throw new RequestFailure({
-      status,
-      code: body?.code,
-      message: body?.detail ?? body?.title,
-      retry_after_s: read_retry_after_s(retry_after),
-      max_chunk_bytes: body?.max_chunk_bytes,
-    });
-  }
+function read_view(answer) {
+  const { status, body } = answer;
+  if (status < 200 || status > 299) throw read_refusal(answer);
   if (typeof body?.state !== "string" || !Array.isArray(body.received) || !(body.chunk_bytes > 0)) {
     // The login page of a hotel, say: 200, and not a word from our server.
     throw new RequestFailure({ status, code: "bad_answer", message: "Somebody else answered in the server's place" });
   }
   return body;
-}
-
-// Longer than any sensible pause, and short of the 24 days at which browser timers overflow.
-const LONGEST_RETRY_AFTER_S = 3600;
-
-/**
- * @param {string | null} header a number of seconds or a date (RFC 9110, 10.2.3)
- * @returns {number} 0 if there is none
- */
-function read_retry_after_s(header) {
-  if (header === null) return 0;
-  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-  return Math.min(Math.max(seconds, 0) || 0, LONGEST_RETRY_AFTER_S);
 }

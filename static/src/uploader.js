@@ -1,333 +1,147 @@
 /**
  * The uploader: what a page sees of one upload.
  *
- * Keeps the few facts that cannot be worked out (phase, connected, the books, the messages) and
- * derives every property of the contract from them, so that all are consistent in every callback.
- * Carries a conversation with the server through any number of lost lines. What is said in a
- * conversation is in conversation.js; what the numbers mean is in tally.js.
+ * Every property of the contract is worked out from the course of the upload, so that all are
+ * consistent in every callback. A page may use the callbacks, the events or the promise; they say
+ * the same.
  *
- * Exactly one of onfinished, oncancelled and onerror is called in an uploader's life, once.
+ * Exactly one of finished, cancelled and error is told in an uploader's life, once.
  */
 
-import { Backoff } from "./backoff.js";
-import { ChunkSize } from "./chunk_size.js";
-import { cancel, deliver } from "./conversation.js";
-import { HandoverFailure, UploadFailure, verdict } from "./errors.js";
-import { Tally } from "./tally.js";
-import { UploadResource } from "./upload_resource.js";
-import { wait_or_online } from "./waiting.js";
+import { Course } from "./course.js";
 
-/** @typedef {import("./slots.js").Slots} Slots */
-/** @typedef {import("./surroundings.js").Surroundings} Surroundings */
-/** @typedef {import("./transport.js").Transport} Transport */
-/** @typedef {import("./upload_resource.js").UploadView} UploadView */
+/** @typedef {import("./course.js").Assignment} Assignment */
+/** @typedef {import("./course.js").Collaborators} Collaborators */
+/** @typedef {import("../incoming.js").Callback | null} Callback */
+/** @typedef {import("../incoming.js").Uploader} PublicUploader what is written down of this class */
 
-/**
- * - `new`: nothing has been sent
- * - `uploading`: from start() until the app has the file, with or without a line
- * - `paused`
- * - `cancelling`: asked for, not yet confirmed
- * - `finished`, `cancelled`, `failed`: over
- *
- * @typedef {"new" | "uploading" | "paused" | "cancelling" | "finished" | "cancelled" | "failed"} Phase
- */
+export class Uploader extends EventTarget {
+  #course;
+  #file;
+  #report;
+  #resolve = (/** @type {PublicUploader} */ _) => {};
+  #reject = (/** @type {Error | null} */ _) => {};
 
-/** @typedef {(uploader: Uploader) => void} Callback */
-/** @typedef {ReturnType<typeof create_uploader>} Uploader */
+  /** @type {Callback} */
+  onprogress = null;
+  /** @type {Callback} */
+  onfinished = null;
+  /** @type {Callback} */
+  oncancelled = null;
+  /** @type {Callback} */
+  onerror = null;
 
-/**
- * @param {object} collaborators
- * @param {Transport} collaborators.transport
- * @param {Slots} collaborators.slots
- * @param {Surroundings} collaborators.surroundings
- * @param {string} frontend_url
- * @param {string} upload_id the ticket
- * @param {File} file
- */
-export function create_uploader({ transport, slots, surroundings }, frontend_url, upload_id, file) {
-  if (typeof file?.name !== "string" || typeof file.slice !== "function") {
-    throw new TypeError("incoming.Uploader needs a File as its second argument");
-  }
-
-  const backoff = new Backoff(surroundings.random);
-  const resource = new UploadResource(transport, frontend_url, upload_id);
-  const means = { file, resource, slots, chunk_size: new ChunkSize(), backoff, surroundings };
-
-  /** @type {Phase} */
-  let phase = "new";
-  let connected = false;
-  let announced = false;
-  let tally = new Tally(file.size, []);
-  let task = new AbortController();
-  /** @type {string | null} */
-  let trouble = null;
-  /** @type {string | null} */
-  let cancel_msg = null;
-  /** @type {string | null} */
-  let error_code = null;
-  /** @type {string | null} */
-  let error_msg = null;
-
-  const uploader = {
-    get filename() {
-      return file.name;
-    },
-    get bytes_total() {
-      return file.size;
-    },
-    get bytes_tx() {
-      return tally.bytes_tx;
-    },
-    get bytes_acked() {
-      return tally.bytes_acked;
-    },
-    get bytes_ahead() {
-      return tally.bytes_tx - tally.bytes_acked;
-    },
-    get frac_complete() {
-      return file.size === 0 ? 1 : tally.bytes_acked / file.size;
-    },
-    get chunks_tx_now() {
-      return tally.chunks_tx;
-    },
-    get chunks_acked_now() {
-      return tally.chunks_acked;
-    },
-    get chunks_ahead() {
-      return tally.chunks_tx - tally.chunks_acked;
-    },
-
-    get connected() {
-      return connected;
-    },
-    get finished() {
-      return phase === "finished";
-    },
-    get paused() {
-      return phase === "paused";
-    },
-    get can_pause() {
-      return (phase === "uploading" || phase === "paused") && !last_chunk_is_sent();
-    },
-    get cancelling() {
-      return phase === "cancelling";
-    },
-    get cancelled() {
-      // An upload that failed will not come about either; pages unlock their file chooser by this.
-      return phase === "cancelled" || phase === "failed";
-    },
-    get can_cancel() {
-      return phase === "new" || ((phase === "uploading" || phase === "paused") && !last_chunk_is_sent());
-    },
-
-    get state_msg() {
-      return describe();
-    },
-    get cancel_msg() {
-      return cancel_msg;
-    },
-    get error_code() {
-      return error_code;
-    },
-    get error_msg() {
-      return error_msg;
-    },
-
-    /** @type {Callback} */
-    onprogress() {},
-    /** @type {Callback} */
-    onfinished() {},
-    /** @type {Callback} */
-    oncancelled() {},
-    /** @type {Callback} */
-    onerror() {},
-
-    /** Begin. A second call does nothing. */
-    start() {
-      if (phase === "new") upload();
-      return uploader;
-    },
-
-    /**
-     * Stop sending, or go on. Does nothing while `can_pause` is false.
-     *
-     * @param {"pause" | "unpause" | "toggle"} what
-     */
-    pause(what) {
-      if (!["pause", "unpause", "toggle"].includes(what)) {
-        throw new TypeError(`pause() takes "pause", "unpause" or "toggle", not ${what}`);
-      }
-      if (phase === "paused") {
-        if (what !== "pause") upload();
-      } else if (uploader.can_pause && what !== "unpause") {
-        phase = "paused";
-        connected = false;
-        call_off();
-        call("onprogress");
-      }
-      return uploader;
-    },
-
-    /**
-     * End the upload without delivery. Does nothing while `can_cancel` is false.
-     *
-     * @param {string} [reason] for the app
-     */
-    cancel(reason) {
-      if (!uploader.can_cancel) return uploader;
-      const text = String(reason ?? "Cancelled by the user");
-      phase = "cancelling";
-      cancel_msg = text;
-      call_off();
-      persevere((signal) => cancel(means, text, signal));
-      call("onprogress");
-      return uploader;
-    },
-  };
-  return uploader;
-
-  function upload() {
-    phase = "uploading";
-    trouble = null;
-    backoff.reset();
-    persevere((signal) => {
-      const unless_called_off = (/** @type {() => void} */ action) => {
-        if (!signal.aborted) action();
-      };
-      return deliver(
-        means,
-        {
-          on_connected: (books) =>
-            unless_called_off(() => {
-              connected = announced = true;
-              trouble = null;
-              tally = books;
-              call("onprogress");
-            }),
-          on_change: () => unless_called_off(() => call("onprogress")),
-        },
-        signal,
-      );
-    });
-    call("onprogress");
-  }
-
-  /** Stop whatever is under way, without a word to the page. */
-  function call_off() {
-    task.abort();
-    tally.drop_flights();
-  }
+  /** @type {Promise<PublicUploader>} */
+  done = new Promise((resolve, reject) => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  });
 
   /**
-   * Carry a conversation to its end, beginning it anew whenever the line is lost.
-   *
-   * @param {(signal: AbortSignal) => Promise<UploadView>} converse
+   * @param {Collaborators} shared
+   * @param {Assignment} assignment
    */
-  async function persevere(converse) {
-    task = new AbortController();
-    const { signal } = task;
-    try {
-      const view = await retry(converse, signal);
-      if (!signal.aborted) settle(view);
-    } catch (error) {
-      if (!signal.aborted) fail(error);
-    }
+  constructor(shared, assignment) {
+    super();
+    this.#file = assignment.file;
+    this.#report = shared.surroundings.report;
+    this.#course = new Course(shared, assignment, (what) => this.#tell(what));
+    this.done.catch(() => {}); // who does not ask for it need not catch it
   }
 
-  /**
-   * @param {(signal: AbortSignal) => Promise<UploadView>} converse
-   * @param {AbortSignal} signal
-   */
-  async function retry(converse, signal) {
-    for (;;) {
-      try {
-        return await converse(signal);
-      } catch (/** @type {any} */ failure) {
-        if (signal.aborted || verdict(failure) === "fatal") throw failure;
-        connected = false;
-        trouble = failure.message;
-        tally.drop_flights();
-        call("onprogress");
-        await wait_or_online(surroundings, Math.max(backoff.next(), failure.retry_after_s), signal);
-      }
-    }
+  get upload_id() {
+    return this.#course.upload_id;
+  }
+  get filename() {
+    return this.#file.name;
+  }
+  get relative_path() {
+    return this.#course.assignment.relative_path;
   }
 
-  /** @param {UploadView} view what a conversation came to */
-  function settle(view) {
-    switch (view.state) {
-      case "FINISHED":
-        phase = "finished";
-        call("onprogress");
-        call("onfinished");
-        connected = false;
-        return call("onprogress");
-      case "CANCELLED":
-        return end_cancelled(view.reason);
-      case "FAILED":
-        return fail(new HandoverFailure(view.reason));
-      default:
-        // A cancel that came too late: the file is there already, so see it through.
-        cancel_msg = null;
-        announced = true;
-        tally = new Tally(file.size, view.received);
-        return upload();
-    }
+  get bytes_total() {
+    return this.#file.size;
+  }
+  get bytes_tx() {
+    return this.#course.tally.bytes_tx;
+  }
+  get bytes_acked() {
+    return this.#course.tally.bytes_acked;
+  }
+  get bytes_ahead() {
+    return this.bytes_tx - this.bytes_acked;
+  }
+  get frac_complete() {
+    return this.bytes_total === 0 ? 1 : this.bytes_acked / this.bytes_total;
+  }
+  get chunks_tx_now() {
+    return this.#course.tally.chunks_tx;
+  }
+  get chunks_acked_now() {
+    return this.#course.tally.chunks_acked;
+  }
+  get chunks_ahead() {
+    return this.chunks_tx_now - this.chunks_acked_now;
+  }
+  get bytes_per_s() {
+    return this.#course.bytes_per_s;
+  }
+  get seconds_left() {
+    const speed = this.bytes_per_s;
+    return speed === null || speed === 0 ? null : (this.bytes_total - this.bytes_acked) / speed;
   }
 
-  /** @param {string | null} reason of the server, for a cancel that the page did not ask for */
-  function end_cancelled(reason) {
-    phase = "cancelled";
-    connected = false;
-    cancel_msg ??= reason ?? "Cancelled by the server";
-    tally.drop_flights();
-    call("onprogress");
-    call("oncancelled");
+  get phase() {
+    const { phase, is_queued, is_complete, connected } = this.#course;
+    if (phase !== "uploading") return phase;
+    if (is_complete) return "handing_over";
+    return is_queued ? "queued" : connected ? "uploading" : "connecting";
+  }
+  get connected() {
+    return this.#course.connected;
+  }
+  get finished() {
+    return this.phase === "finished";
+  }
+  get paused() {
+    return this.phase === "paused";
+  }
+  get can_pause() {
+    const { phase, is_all_sent } = this.#course;
+    return phase === "paused" || (phase === "uploading" && !is_all_sent);
+  }
+  get cancelling() {
+    return this.phase === "cancelling";
+  }
+  get cancelled() {
+    // An upload that failed will not come about either; pages unlock their file chooser by this.
+    return this.phase === "cancelled" || this.phase === "failed";
+  }
+  get can_cancel() {
+    return this.phase === "new" || this.can_pause;
+  }
+  get handing_over() {
+    return this.phase === "handing_over";
   }
 
-  /** @param {any} error */
-  function fail(error) {
-    // The server has forgotten it: nothing is left to cancel.
-    if (phase === "cancelling" && error.code === "unknown_upload") return end_cancelled(null);
-    const known = error instanceof UploadFailure;
-    if (!known) surroundings.report(error);
-    phase = "failed";
-    connected = false;
-    error_code = known ? error.code : "internal_error";
-    error_msg = error.message;
-    tally.drop_flights();
-    call("onprogress");
-    call("onerror");
-  }
-
-  function last_chunk_is_sent() {
-    return announced && tally.bytes_tx === tally.length;
-  }
-
-  /**
-   * Tell the page. Its mistakes are its own and must not stop the upload.
-   *
-   * @param {"onprogress" | "onfinished" | "oncancelled" | "onerror"} name
-   */
-  function call(name) {
-    try {
-      uploader[name]?.(uploader);
-    } catch (error) {
-      surroundings.report(error);
-    }
-  }
-
-  function describe() {
-    switch (phase) {
+  get state_msg() {
+    const { trouble, connected } = this.#course;
+    switch (this.phase) {
       case "new":
         return "Not started";
+      case "queued":
+        return "Waiting for its turn";
+      case "connecting":
+        return trouble === null ? "Connecting" : `Trying again: ${trouble.message}`;
       case "uploading":
-        if (!connected) return trouble === null ? "Connecting" : `Trying again: ${trouble}`;
-        return tally.bytes_acked < tally.length ? "Uploading" : "Waiting for the application";
+        return "Uploading";
+      case "handing_over":
+        if (!connected && trouble !== null) return `Trying again: ${trouble.message}`;
+        return trouble === null ? "Waiting for the application" : `Waiting for the application: ${trouble.message}`;
       case "paused":
-        return "Paused";
+        return trouble === null ? "Paused" : `Paused: ${trouble.message}`;
       case "cancelling":
-        return "Cancelling";
+        return trouble === null ? "Cancelling" : `Cancelling: ${trouble.message}`;
       case "finished":
         return "Finished";
       case "cancelled":
@@ -335,5 +149,70 @@ export function create_uploader({ transport, slots, surroundings }, frontend_url
       case "failed":
         return "Failed";
     }
+  }
+  get cancel_msg() {
+    return this.#course.cancel_msg;
+  }
+  get error_code() {
+    return this.phase === "failed" ? (this.#course.failure?.code ?? null) : null;
+  }
+  get error_msg() {
+    return this.phase === "failed" ? (this.#course.failure?.message ?? null) : null;
+  }
+  get trouble_code() {
+    return this.#course.trouble?.code ?? null;
+  }
+  get trouble_msg() {
+    return this.#course.trouble?.message ?? null;
+  }
+
+  /** Begin. A second call does nothing. */
+  start() {
+    if (this.phase === "new") this.#course.upload();
+    return this;
+  }
+
+  /**
+   * Stop sending, or go on. Does nothing while `can_pause` is false.
+   *
+   * @param {"pause" | "unpause" | "toggle"} what
+   */
+  pause(what) {
+    if (!["pause", "unpause", "toggle"].includes(what)) {
+      throw new TypeError(`pause() takes "pause", "unpause" or "toggle", not ${what}`);
+    }
+    if (this.paused) {
+      if (what !== "pause") this.#course.upload();
+    } else if (this.can_pause && what !== "unpause") {
+      this.#course.pause();
+    }
+    return this;
+  }
+
+  /**
+   * End the upload without delivery, as long as the handover has not begun. After the last byte
+   * was sent, when `can_cancel` is false, it is tried all the same, and may come too late.
+   *
+   * @param {string} [reason] for the app
+   */
+  cancel(reason) {
+    if (["new", "uploading", "paused"].includes(this.#course.phase)) this.#course.cancel(reason);
+    return this;
+  }
+
+  /**
+   * Tell the page. Its mistakes are its own and must not stop the upload.
+   *
+   * @param {"progress" | "finished" | "cancelled" | "error"} what
+   */
+  #tell(what) {
+    if (what === "finished") this.#resolve(this);
+    if (what === "cancelled" || what === "error") this.#reject(this.#course.failure);
+    try {
+      this[`on${what}`]?.(this);
+    } catch (error) {
+      this.#report(error);
+    }
+    this.dispatchEvent(new Event(what));
   }
 }

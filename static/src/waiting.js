@@ -26,9 +26,10 @@ export function wait(surroundings, seconds, signal) {
 }
 
 /**
- * Wait, but no longer than until the browser says that it is online again.
+ * Wait, but no longer than until the browser wakes up: it is online again, or its page is shown
+ * again after it was in the background, where timers hardly run.
  *
- * The event only shortens the wait: `navigator.onLine` may be true without any network, so nothing
+ * Waking up only shortens the wait: `navigator.onLine` may be true without any network, so nothing
  * is ever made to depend on it.
  *
  * @param {Surroundings} surroundings
@@ -36,9 +37,9 @@ export function wait(surroundings, seconds, signal) {
  * @param {AbortSignal} signal
  * @returns {Promise<void>} rejects with Aborted
  */
-export async function wait_or_online(surroundings, seconds, signal) {
+export async function wait_or_wake(surroundings, seconds, signal) {
   const early = fork(signal);
-  const forget = surroundings.on_online(() => early.abort());
+  const forget = surroundings.on_wake(() => early.abort());
   try {
     await wait(surroundings, seconds, early.signal);
   } catch (error) {
@@ -46,6 +47,30 @@ export async function wait_or_online(surroundings, seconds, signal) {
   } finally {
     forget();
     early.release();
+  }
+}
+
+/**
+ * What `promise` comes to, unless it is called off before; it goes on unseen then.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>} rejects with Aborted
+ */
+export async function unless_aborted(promise, signal) {
+  if (signal.aborted) throw new Aborted();
+  let call_off = () => {};
+  try {
+    return await Promise.race([
+      promise,
+      new Promise((_, reject) => {
+        call_off = () => reject(new Aborted());
+        signal.addEventListener("abort", call_off);
+      }),
+    ]);
+  } finally {
+    signal.removeEventListener("abort", call_off);
   }
 }
 
