@@ -241,9 +241,10 @@ export class Course {
         this.trouble = failure;
         this.tell("progress");
         // What the server asks for is kept; what we wait on top of it may be cut short.
-        const pause_s = this.#backoff.next();
-        await wait(surroundings, failure.retry_after_s, signal);
-        await wait_or_wake(surroundings, Math.max(pause_s - failure.retry_after_s, 0), signal);
+        const { retry_after_s } = failure;
+        const more_s = this.#backoff.next() - retry_after_s;
+        if (retry_after_s > 0) await wait(surroundings, retry_after_s, signal);
+        if (more_s > 0) await wait_or_wake(surroundings, more_s, signal);
       }
     }
   }

@@ -82,7 +82,7 @@ export class UploadResource {
       length: file.size,
       type: file.type,
       last_modified: file.lastModified,
-      relative_path: relative_path ?? undefined,
+      ...(relative_path === null ? {} : { relative_path }),
     };
     const view = read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
     this.file_tag = view.file_tag;

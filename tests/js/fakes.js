@@ -6,22 +6,52 @@
  */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 
 import { Aborted, RequestFailure } from "../../static/src/errors.js";
+import { Notebook } from "../../static/src/notebook.js";
 import { Slots } from "../../static/src/slots.js";
-import { create_uploader } from "../../static/src/uploader.js";
+import { Uploader } from "../../static/src/uploader.js";
 
 /** Let everything that is ready to run run. */
 export const settle = () => new Promise((resolve) => setImmediate(resolve));
 
-/** A clock that moves only when a test says so. `random` is 0.5 unless set. */
-export class FakeSurroundings {
+export const sha256_hex = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** What all tabs of one browser share. */
+export class FakeBrowser {
   constructor() {
+    this.storage = new FakeStorage();
+    this.claims = new Map();
+  }
+}
+
+/** Like the real one, its keys are properties. */
+class FakeStorage {
+  setItem(key, text) {
+    this[key] = String(text);
+  }
+
+  getItem(key) {
+    return Object.hasOwn(this, key) ? this[key] : null;
+  }
+
+  removeItem(key) {
+    delete this[key];
+  }
+}
+
+/**
+ * A clock that moves only when a test says so. `random` is 0.5 unless set. An insecure context,
+ * without digests, unless `make_secure()` is called.
+ */
+export class FakeSurroundings {
+  constructor(browser = new FakeBrowser()) {
     this.time_s = 1000;
     this.timers = new Map();
     this.waits_s = [];
     this.reported = [];
-    this.online_listeners = new Set();
+    this.wake_listeners = new Set();
     this.random = () => 0.5;
     this.next_handle = 1;
 
@@ -32,11 +62,31 @@ export class FakeSurroundings {
     };
     this.clear_timer = (handle) => this.timers.delete(handle);
     this.now_s = () => this.time_s;
-    this.on_online = (callback) => {
-      this.online_listeners.add(callback);
-      return () => this.online_listeners.delete(callback);
+    this.on_wake = (callback) => {
+      this.wake_listeners.add(callback);
+      return () => this.wake_listeners.delete(callback);
     };
     this.report = (error) => this.reported.push(error);
+    this.find_sha256 = () => null;
+    this.claim = (name, on_lost) => {
+      const mine = { on_lost };
+      const other = browser.claims.get(name);
+      browser.claims.set(name, mine);
+      other?.on_lost();
+      return () => {
+        if (browser.claims.get(name) === mine) browser.claims.delete(name);
+      };
+    };
+    this.find_claims = async () => new Set(browser.claims.keys());
+    this.storage = () => browser.storage;
+    this.databases = () => null;
+  }
+
+  make_secure() {
+    this.find_sha256 = () => async (bytes) => {
+      const { buffer, byteOffset, byteLength } = createHash("sha256").update(new Uint8Array(bytes)).digest();
+      return buffer.slice(byteOffset, byteOffset + byteLength);
+    };
   }
 
   async advance(seconds) {
@@ -53,8 +103,8 @@ export class FakeSurroundings {
     this.time_s = end_s;
   }
 
-  go_online() {
-    for (const callback of [...this.online_listeners]) callback();
+  wake() {
+    for (const callback of [...this.wake_listeners]) callback();
   }
 }
 
@@ -71,8 +121,10 @@ export class FakeFile {
   slice(start, stop) {
     return {
       bytes: this.bytes.slice(start, stop),
+      slice: (first, end) => this.slice(start + first, start + end),
       arrayBuffer: async () => {
         if (!this.readable) throw new Error("NotReadableError");
+        return this.bytes.slice(start, stop).buffer;
       },
     };
   }
@@ -85,7 +137,7 @@ export class FakeFile {
  * what the server would do. A request is {method, json, reason, start, stop, length, body, on_sent}.
  */
 export class FakeServer {
-  constructor({ chunk_bytes = 4, max_chunk_bytes = 1000, send_ahead = 1 } = {}) {
+  constructor({ chunk_bytes = 4, max_chunk_bytes = chunk_bytes, send_ahead = 1 } = {}) {
     Object.assign(this, { chunk_bytes, max_chunk_bytes, send_ahead });
     this.state = "CREATED";
     this.announced = null;
@@ -126,7 +178,7 @@ export class FakeServer {
     const { chunk_bytes, max_chunk_bytes, send_ahead, state, received, reason, notified } = this;
     const length = this.announced?.length ?? null;
     const body = { state, length, received, chunk_bytes, max_chunk_bytes, send_ahead, reason, notified, ...more };
-    return { status: 200, retry_after: null, body };
+    return { status: 200, retry_after: null, body, text: "" };
   }
 
   store(start, bytes) {
@@ -172,7 +224,7 @@ export class FakeServer {
         this.store(request.start, request.body.bytes);
         return this.view();
       case "DELETE":
-        if (!["CREATED", "UPLOADING", "CANCELLED"].includes(this.state)) return refusal(409, "wrong_state");
+        if (!["CREATED", "UPLOADING", "COMPLETE", "CANCELLED"].includes(this.state)) return refusal(409, "wrong_state");
         this.state = "CANCELLED";
         this.reason ??= request.reason;
         return this.view();
@@ -185,7 +237,7 @@ export class FakeServer {
 /** An answer of the server that says no. Without a code: of a proxy. */
 export function refusal(status, code, more = {}) {
   const body = code === undefined ? null : { code, detail: `detail of ${code}`, ...more };
-  return { status, retry_after: null, body };
+  return { status, retry_after: null, body, text: "" };
 }
 
 export function line_lost() {
@@ -211,10 +263,21 @@ export const snapshot = (uploader) => Object.fromEntries(PROPERTIES.map((name) =
  * An uploader with everything around it, watched by a page that notes every property in every
  * callback. Nothing is started.
  */
-export function arrange({ length = 10, server = new FakeServer(), file = new FakeFile(length), slots = new Slots(4) } = {}) {
-  const surroundings = new FakeSurroundings();
-  const collaborators = { transport: server.transport, slots, surroundings };
-  const uploader = create_uploader(collaborators, "http://host/incoming/frontend/", "ticket-1", file);
+export function arrange({
+  length = 10,
+  server = new FakeServer(),
+  file = new FakeFile(length),
+  browser = new FakeBrowser(),
+  surroundings = new FakeSurroundings(browser),
+  file_slots = new Slots(3),
+  chunk_slots = new Slots(4),
+  ticket = "ticket-1",
+  relative_path = null,
+} = {}) {
+  const notebook = new Notebook(surroundings);
+  const shared = { transport: server.transport, file_slots, chunk_slots, notebook, surroundings };
+  const frontend_url = "http://host/incoming/frontend/";
+  const uploader = new Uploader(shared, { frontend_url, ticket, file, relative_path, file_handle: null, remember: true });
   const events = [];
   for (const name of ["onprogress", "onfinished", "oncancelled", "onerror"]) {
     uploader[name] = (argument) => {
@@ -222,7 +285,7 @@ export function arrange({ length = 10, server = new FakeServer(), file = new Fak
       events.push({ name, ...snapshot(uploader) });
     };
   }
-  return { uploader, server, file, surroundings, events };
+  return { uploader, server, file, surroundings, events, browser, shared };
 }
 
 /** What must hold in every callback, whatever happens. */

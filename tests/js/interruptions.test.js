@@ -44,6 +44,7 @@ async function finish({ server, surroundings, uploader, file }) {
   await surroundings.advance(10);
   assert.equal(uploader.finished, true);
   assert.deepEqual(server.bytes, file.bytes);
+  assert.equal(surroundings.wake_listeners.size, 0, "nothing listens any more");
 }
 
 // ---- lost lines
@@ -122,20 +123,39 @@ test("a Retry-After is obeyed", async () => {
   assert.equal(uploader.connected, true);
 });
 
-test("being online again only shortens a wait", async () => {
+test("waking up, online again say, only shortens a wait", async () => {
   const { uploader, server, surroundings } = arrange();
   server.intercept = line_lost;
   uploader.start();
   await surroundings.advance(1000);
-  server.intercept = (request, normal) => normal();
-  surroundings.go_online();
+  server.intercept = (request, normal) => (request.method === "PUT" ? never() : normal());
+  surroundings.wake();
   await settle();
   assert.equal(uploader.connected, true);
-  assert.equal(surroundings.online_listeners.size, 0);
   const requests = server.requests.length;
-  surroundings.go_online();
+  surroundings.wake();
   await settle();
   assert.equal(server.requests.length, requests);
+});
+
+test("waking up does not shorten what the server has asked for", async () => {
+  const { uploader, server, surroundings } = arrange();
+  server.intercept = on_nth("POST", 1, () => ({ ...refusal(503, "unavailable"), retry_after: "40" }));
+  uploader.start();
+  await surroundings.advance(20);
+  surroundings.wake();
+  await settle();
+  assert.equal(server.log, "POST");
+});
+
+test("a page that is shown again asks at once whether the app has the file", async () => {
+  const { uploader, server, surroundings } = arrange();
+  uploader.start();
+  await surroundings.advance(60);
+  server.finish();
+  surroundings.wake();
+  await settle();
+  assert.equal(uploader.finished, true);
 });
 
 for (const [status, code] of [[0], [408], [425], [429], [500], [502], [504], [503, "unavailable"], [507, "storage_full"], [404]]) {
@@ -189,15 +209,35 @@ test("a chunk size that is refused is halved until it passes", async () => {
   await finish(all);
 });
 
-test("a lost chunk is followed by smaller ones, and these by chunks of the old size", async () => {
-  const all = arrange_large(6 * 1024 * KIB);
-  const { uploader, server, surroundings, sizes } = all;
-  server.intercept = on_nth("PUT", 2, line_lost);
+test("quick chunks grow to the server's maximum", async () => {
+  const all = arrange_large(16 * 1024 * KIB);
+  const { uploader, surroundings, sizes } = all;
   uploader.start();
   await surroundings.advance(1);
-  assert.deepEqual(sizes(), [1024, 1024, ...Array(8).fill(512), 1024]);
+  assert.deepEqual(sizes(), [1024, 2048, 4096, 4096, 4096, 1024]);
   await finish(all);
 });
+
+for (const [what, lose] of [
+  ["0", line_lost],
+  ["408", () => refusal(408)],
+  ["502", () => refusal(502)],
+  ["504", () => refusal(504)],
+]) {
+  test(`after a chunk that came to ${what} the server is asked what it has, and the next one is half as large`, async () => {
+    const all = arrange_large(7 * 1024 * KIB);
+    const { uploader, server, surroundings, sizes } = all;
+    server.intercept = on_nth("PUT", 3, (request) => {
+      server.store(request.start, request.body.bytes.slice(0, 100 * KIB)); // what has arrived is kept
+      return lose();
+    });
+    uploader.start();
+    await surroundings.advance(1);
+    assert.deepEqual(sizes(), [1024, 2048, 4096, 2048, 1948]);
+    assert.ok(server.log.startsWith("POST PUT PUT PUT POST PUT PUT GET"), server.log);
+    await finish(all);
+  });
+}
 
 test("an upload refused for every size asks ever more rarely, and goes on when the proxy is mended", async () => {
   const all = arrange();
@@ -212,15 +252,15 @@ test("an upload refused for every size asks ever more rarely, and goes on when t
 });
 
 test("one lost chunk calls off the others, and each missing byte is sent again", async () => {
-  const all = arrange({ length: 20, server: new FakeServer({ send_ahead: 3 }) });
+  const all = arrange({ length: 40, server: new FakeServer({ send_ahead: 3 }) });
   const { uploader, server, surroundings } = all;
   server.intercept = (request, normal) => {
-    if (request.method !== "PUT" || server.requests.length > 4) return normal();
-    return request.start === 4 ? line_lost() : never();
+    if (request.method !== "PUT" || request.start < 12 || server.requests.length > 7) return normal();
+    return request.start === 16 ? line_lost() : never();
   };
   uploader.start();
   await settle();
-  assert.deepEqual(server.requests.slice(1).map(({ signal }) => signal.aborted), [true, true, true]);
+  assert.deepEqual(server.requests.slice(4).map(({ signal }) => signal.aborted), [true, true, true]);
   assert.deepEqual([uploader.connected, uploader.chunks_ahead, uploader.bytes_ahead], [false, 0, 0]);
   await surroundings.advance(1);
   await finish(all);
@@ -313,8 +353,8 @@ test("bytes that the server has lost are sent again", async () => {
 });
 
 test("uploads of one page share its slots, and all come through", async () => {
-  const slots = new Slots(2);
-  const uploads = Array.from({ length: 5 }, () => arrange({ slots, length: 20, server: new FakeServer({ send_ahead: 4 }) }));
+  const chunk_slots = new Slots(2);
+  const uploads = Array.from({ length: 5 }, () => arrange({ chunk_slots, length: 20, server: new FakeServer({ send_ahead: 4 }) }));
   let under_way = 0;
   let most = 0;
   for (const { server } of uploads) {
@@ -334,9 +374,9 @@ test("uploads of one page share its slots, and all come through", async () => {
 });
 
 test("waiting for the app keeps no slot from others", async () => {
-  const slots = new Slots(1);
-  const waiting = arrange({ slots, length: 4 });
-  const other = arrange({ slots, length: 4 });
+  const [chunk_slots, file_slots] = [new Slots(1), new Slots(1)];
+  const waiting = arrange({ chunk_slots, file_slots, length: 4 });
+  const other = arrange({ chunk_slots, file_slots, length: 4 });
   waiting.uploader.start();
   await settle();
   other.uploader.start();
@@ -362,7 +402,7 @@ test("a pause calls the chunks off, keeps what is stored, and lasts until it is 
   assert.ok(server.requests.at(-1).signal.aborted);
 
   await surroundings.advance(3600);
-  surroundings.go_online();
+  surroundings.wake();
   await surroundings.advance(1);
   assert.equal(server.log, "POST PUT PUT");
 
@@ -554,7 +594,7 @@ test("a cancel while offline reaches the server later", async () => {
   await surroundings.advance(600);
   assert.equal(flags(uploader), "cancelling");
   server.intercept = (request, normal) => normal();
-  surroundings.go_online();
+  surroundings.wake();
   await settle();
   assert.equal(server.state, "CANCELLED");
   assert.equal(flags(uploader), "cancelled");
@@ -620,6 +660,7 @@ test("a cancel that comes too late ends in finished, without an error", async ()
   const { uploader, server, surroundings, events } = all;
   server.intercept = on_nth("PUT", 2, (request) => {
     server.store(request.start, request.body.bytes);
+    server.state = "HANDING_OVER";
     return never();
   });
   uploader.start();
@@ -676,8 +717,6 @@ const FATAL = [
   ["POST", 404, "unknown_upload"],
   ["POST", 409, "file_changed"],
   ["POST", 413, "file_too_large"],
-  ["POST", 403, "forbidden"],
-  ["PUT", 403, "forbidden"],
   ["PUT", 416, "range_not_satisfiable"],
 ];
 
@@ -751,6 +790,47 @@ test("a fault of the library itself is an error, and is reported to the develope
   await settle();
   assert.equal(uploader.error_code, "internal_error");
   assert.deepEqual(surroundings.reported.splice(0), [fault]);
+});
+
+// ---- refused until somebody has signed in again
+
+for (const [method, status, code] of [
+  ["POST", 401, undefined],
+  ["POST", 403, "forbidden"],
+  ["PUT", 403, "forbidden"],
+  ["GET", 401, undefined],
+]) {
+  test(`${status} on ${method} pauses, says so, and loses nothing`, async () => {
+    const all = arrange();
+    const { uploader, server, surroundings, events } = all;
+    server.intercept = on_nth(method, method === "PUT" ? 2 : 1, () => refusal(status, code));
+    uploader.start();
+    await surroundings.advance(600);
+    assert.equal(flags(uploader), "paused can_pause can_cancel");
+    assert.equal(uploader.trouble_code, code ?? "http_401");
+    assert.equal(uploader.state_msg, `Paused: ${uploader.trouble_msg}`);
+    assert.ok(events.every(({ name }) => name === "onprogress"));
+    const requests = server.requests.length;
+    await surroundings.advance(3600);
+    assert.equal(server.requests.length, requests, "it waits for the person");
+    uploader.pause("unpause");
+    assert.equal(uploader.trouble_code, null);
+    await finish(all);
+  });
+}
+
+test("a cancel that is refused leaves the upload paused, to be cancelled again", async () => {
+  const { uploader, server, surroundings } = arrange();
+  server.intercept = on_nth("DELETE", 1, () => refusal(401));
+  server.notified = true;
+  uploader.cancel("no");
+  await settle();
+  assert.equal(flags(uploader), "paused can_pause can_cancel");
+  assert.equal(uploader.cancel_msg, null);
+  uploader.cancel("really");
+  await surroundings.advance(1);
+  assert.equal(flags(uploader), "cancelled");
+  assert.equal(uploader.cancel_msg, "really");
 });
 
 // ---- everything at once

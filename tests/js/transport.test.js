@@ -18,6 +18,8 @@ const VIEW = {
   send_ahead: 2,
 };
 
+const CHUNK = { range: [4, 8], length: 10, body: new FakeFile(10).slice(4, 8), digest: null };
+
 class FakeXhr {
   static all = [];
 
@@ -85,7 +87,7 @@ const when_aborted = ({ signal }) =>
 const outcome = (promise) => promise.then((value) => ({ value }), (error) => ({ error }));
 
 test("a file is announced with what the server compares", async () => {
-  await resource.announce(new FakeFile(10), controller.signal);
+  await resource.announce(new FakeFile(10), null, controller.signal);
   const [{ url, method, headers, body }] = fetched;
   assert.deepEqual([method, url], ["POST", `${BASE}uploads/a%2Fticket`]);
   assert.equal(headers["Content-Type"], "application/json");
@@ -115,8 +117,8 @@ test("the longest reason fits into a URL of 8 KB", async () => {
 });
 
 test("a chunk names its file and its place in inclusive positions and is a slice of the file", async () => {
-  await resource.announce(new FakeFile(10), controller.signal);
-  const stored = resource.store(new FakeFile(10), [4, 8], () => {}, controller.signal);
+  await resource.announce(new FakeFile(10), null, controller.signal);
+  const stored = resource.store(CHUNK, () => {}, controller.signal);
   const [xhr] = FakeXhr.all;
   assert.deepEqual([xhr.method, xhr.url], ["PUT", `${BASE}uploads/a%2Fticket`]);
   assert.deepEqual(xhr.headers, {
@@ -129,9 +131,23 @@ test("a chunk names its file and its place in inclusive positions and is a slice
   assert.deepEqual(await stored, VIEW);
 });
 
+test("a folder's file is announced with its place in it", async () => {
+  await resource.announce(new FakeFile(10), "holiday/day 1/report.pdf", controller.signal);
+  assert.equal(JSON.parse(fetched[0].body).relative_path, "holiday/day 1/report.pdf");
+});
+
+test("a chunk carries its SHA-256 where the browser has it", () => {
+  // of "abc", from FIPS 180-2
+  const hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  const digest = Uint8Array.from(hex.match(/../g), (byte) => parseInt(byte, 16)).buffer;
+  outcome(resource.store({ ...CHUNK, digest }, () => {}, controller.signal));
+  assert.equal(FakeXhr.all[0].headers["Content-Digest"], "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:");
+  controller.abort();
+});
+
 test("progress of a chunk is told as it happens", () => {
   const told = [];
-  outcome(resource.store(new FakeFile(10), [4, 8], (bytes) => told.push(bytes), controller.signal));
+  outcome(resource.store(CHUNK, (bytes) => told.push(bytes), controller.signal));
   const [xhr] = FakeXhr.all;
   xhr.upload.onprogress({ loaded: 1 });
   xhr.upload.onprogress({ loaded: 4 });
@@ -140,7 +156,7 @@ test("progress of a chunk is told as it happens", () => {
 });
 
 test("a chunk without progress for 30 s is given up", async () => {
-  const stored = outcome(resource.store(new FakeFile(10), [4, 8], () => {}, controller.signal));
+  const stored = outcome(resource.store(CHUNK, () => {}, controller.signal));
   const [xhr] = FakeXhr.all;
   await surroundings.advance(29);
   xhr.upload.onprogress({ loaded: 1 });
@@ -164,7 +180,7 @@ test("a small call without an answer for 30 s is given up", async () => {
 
 test("a chunk that is called off is aborted and tells nothing more", async () => {
   const told = [];
-  const stored = outcome(resource.store(new FakeFile(10), [4, 8], (bytes) => told.push(bytes), controller.signal));
+  const stored = outcome(resource.store(CHUNK, (bytes) => told.push(bytes), controller.signal));
   const [xhr] = FakeXhr.all;
   controller.abort();
   assert.ok((await stored).error instanceof Aborted);
@@ -181,12 +197,12 @@ test("a small call that is called off is aborted", async () => {
 
 test("what is called off beforehand is not sent", async () => {
   controller.abort();
-  assert.ok((await outcome(resource.store(new FakeFile(10), [4, 8], () => {}, controller.signal))).error instanceof Aborted);
+  assert.ok((await outcome(resource.store(CHUNK, () => {}, controller.signal))).error instanceof Aborted);
   assert.deepEqual(FakeXhr.all, []);
 });
 
 test("a request that fails without an answer has status 0", async () => {
-  const stored = outcome(resource.store(new FakeFile(10), [4, 8], () => {}, controller.signal));
+  const stored = outcome(resource.store(CHUNK, () => {}, controller.signal));
   FakeXhr.all[0].onerror();
   fetch_answer = async () => {
     throw new TypeError("Failed to fetch");
@@ -216,7 +232,7 @@ test("a refusal of the server carries its code, its words and its limits", async
 });
 
 test("a refusal of a chunk carries its Retry-After", async () => {
-  const stored = outcome(resource.store(new FakeFile(10), [4, 8], () => {}, controller.signal));
+  const stored = outcome(resource.store(CHUNK, () => {}, controller.signal));
   const [xhr] = FakeXhr.all;
   xhr.answer_headers["Retry-After"] = "7";
   xhr.answer(503, "busy");
@@ -253,7 +269,7 @@ for (const body of ["<h1>Welcome to our hotel</h1>", "", "null", "[]", "{}", { s
 }
 
 test("an answer that arrives as the call is called off settles it once", async () => {
-  const stored = outcome(resource.store(new FakeFile(10), [4, 8], () => {}, controller.signal));
+  const stored = outcome(resource.store(CHUNK, () => {}, controller.signal));
   FakeXhr.all[0].answer(200, JSON.stringify(VIEW));
   controller.abort();
   await settle();
