@@ -20,11 +20,12 @@ from typing import Any, Literal
 
 from .errors import BadRequest, NotFound, UploadNotFound, WrongSecret, WrongState
 from .exchange import Exchange, check_url, not_incoming
+from .names import safe_filename
 from .ranges import RangeSet
 from .remote import SentUpload
 from .sending import HandoverFailed, OnRetry, OnWait, Progress, upload_file
 from .states import UploadState
-from .uploads import UPLOAD_ID_PATTERN, Upload, safe_filename, without_surrogates
+from .uploads import UPLOAD_ID_PATTERN, Upload, without_surrogates
 
 __all__ = [
     "Handover",

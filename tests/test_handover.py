@@ -971,7 +971,7 @@ def no_hard_links(monkeypatch):
     def refuse(source, destination):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr("incoming_wsgi.handover.os.link", refuse)
+    monkeypatch.setattr("incoming_wsgi.taking.os.link", refuse)
 
 
 @pytest.mark.usefixtures("no_hard_links")
@@ -994,7 +994,7 @@ def test_a_move_that_fails_leaves_no_name_behind(make, tmp_path, monkeypatch):
     folder.mkdir()
     incoming = make(background=False, on_finished=lambda upload: upload.move_into(folder))
     upload(incoming, incoming.new_upload(), filename="a.txt")
-    monkeypatch.setattr("incoming_wsgi.handover.os.replace", fail)
+    monkeypatch.setattr("incoming_wsgi.taking.os.replace", fail)
     incoming.do_housekeeping()
     assert list(folder.iterdir()) == []
 
@@ -1005,7 +1005,7 @@ def test_a_move_to_another_file_system_is_a_copy_that_appears_whole(make, tmp_pa
             return real(source, destination)
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
-    monkeypatch.setattr("incoming_wsgi.handover.os.link", other_file_system)
+    monkeypatch.setattr("incoming_wsgi.taking.os.link", other_file_system)
     folder = tmp_path / "out"
     folder.mkdir()
     incoming = make(on_finished=lambda upload: upload.move_into(folder) and None)
