@@ -64,6 +64,7 @@ class Upload:
     length: int | None = None  # None: not yet known
     content_type: str | None = None
     last_modified: int | None = None  # milliseconds, as browsers count
+    relative_path: str | None = None  # where it was in a folder that was chosen; as it came
     # what is stored
     received: RangeSet = field(default_factory=RangeSet)
     # the handover
