@@ -84,6 +84,7 @@ def handover_fields(upload: Upload, path: Path | None, sha256: str | None = None
         "deliveryId": upload.delivery_id,
         "attempt": str(upload.attempt),
         "length": "" if upload.length is None else str(upload.length),
+        **({} if upload.relative_path is None else {"relativePath": upload.safe_relative_path}),
         **({} if sha256 is None else {"sha256": sha256}),
     }
 

@@ -54,6 +54,13 @@ class CompleteUpload:
         """The browser's name for the file, fit to be joined to a folder; never empty."""
         return self.record.safe_filename
 
+    @property
+    def safe_relative_path(self) -> str:
+        """Where the file was in a folder that the user chose, fit to be joined to a folder: slashes
+        between segments, the last of which is `safe_filename`. Only that if the client said no
+        more. See `move_into`."""
+        return self.record.safe_relative_path
+
     def move_to(self, target: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Move the file to the path `target` and return it.
 
@@ -85,15 +92,38 @@ class CompleteUpload:
             raise
         self.path.unlink()
 
-    def move_into(self, folder: str | os.PathLike[str]) -> Path:
-        """Move the file into `folder` under its safe name, or "name (2).suffix" and so on if that
-        is taken; return its path."""
+    def move_into(self, folder: str | os.PathLike[str], *, keep_folders: bool = False) -> Path:
+        """Move the file into `folder`, which must exist, under its safe name, or "name (2).suffix"
+        and so on if that is taken; return its path.
+
+        With `keep_folders`, into the folders of `safe_relative_path` in `folder`; they are made
+        where they are missing, as "name (2)" and so on where something else has the name. A
+        symbolic link to a folder, which the app must have put there, is followed.
+        """
+        target = Path(folder)
+        if keep_folders:
+            for name in self.safe_relative_path.split("/")[:-1]:
+                target = _make_folder(target, name)
         number = 1
         while True:
             try:
-                return self.move_to(Path(folder) / numbered(self.safe_filename, number))
+                return self.move_to(target / numbered(self.safe_filename, number))
             except FileExistsError:
                 number += 1
+
+
+def _make_folder(parent: Path, name: str) -> Path:
+    """The folder of this name in `parent`, there or made; under the next number if it is none."""
+    number = 1
+    while True:
+        folder = parent / numbered(name, number)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if not folder.is_dir():
+                number += 1
+                continue
+        return folder
 
 
 def _rename_without_replacing(source: Path, destination: Path) -> None:

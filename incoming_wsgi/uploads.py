@@ -1,7 +1,7 @@
 """The record of one upload: what the ticket allows, what the client declared, what has happened.
 
-`Upload` is a value; a ticket store hands out a fresh one after every change. The file name that
-the browser sent is metadata, never a path; see names.py.
+`Upload` is a value; a ticket store hands out a fresh one after every change. The file name
+and the relative path that the browser sent are metadata, never a path of ours; see names.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from .names import safe_filename
+from .names import safe_filename, safe_relative_path
 from .ranges import RangeSet
 from .states import UploadState
 
@@ -64,7 +64,7 @@ class Upload:
     length: int | None = None  # None: not yet known
     content_type: str | None = None
     last_modified: int | None = None  # milliseconds, as browsers count
-    relative_path: str | None = None  # where it was in a folder that was chosen; as it came
+    relative_path: str | None = None  # in a folder that was chosen; use `safe_relative_path`
     # what is stored
     received: RangeSet = field(default_factory=RangeSet)
     # the handover
@@ -80,6 +80,11 @@ class Upload:
     @property
     def safe_filename(self) -> str:
         return safe_filename(self.filename)
+
+    @property
+    def safe_relative_path(self) -> str:
+        """`safe_filename`, after the folders in which the client says that it was."""
+        return safe_relative_path(self.relative_path, self.filename)
 
     @property
     def file_tag(self) -> str:
