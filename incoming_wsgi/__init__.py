@@ -39,9 +39,11 @@ from .errors import (
     WrongSecret,
     WrongState,
 )
-from .handover import CompleteUpload, OnCancelled, OnFinished
+from .handover import OnCancelled, OnFinished
+from .names import safe_filename
 from .states import UploadState
-from .uploads import Upload, safe_filename
+from .taking import CompleteUpload
+from .uploads import Upload
 
 __version__ = "0.2.0"
 

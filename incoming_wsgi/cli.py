@@ -22,12 +22,13 @@ from .client import SentUpload, upload_file
 from .config import DATABASE_NAME
 from .errors import IncomingError
 from .logs import configure_logs
+from .names import safe_filename
 from .options import SETTINGS, setting_options, to_variables
 from .standalone import make_incoming, read_settings
 from .states import UploadState
 from .tickets.base import TicketStore
 from .tickets.sqlite import SQLiteTicketStore
-from .uploads import Upload, public_facts, safe_filename
+from .uploads import Upload, public_facts
 
 __all__ = ["main"]
 

@@ -20,11 +20,12 @@ from typing import Any, Literal
 
 from .errors import BadRequest, NotFound, UploadNotFound, WrongSecret, WrongState
 from .exchange import Exchange, check_url, not_incoming
+from .names import safe_filename, safe_relative_path
 from .ranges import RangeSet
 from .remote import SentUpload
 from .sending import HandoverFailed, OnRetry, OnWait, Progress, upload_file
 from .states import UploadState
-from .uploads import UPLOAD_ID_PATTERN, Upload, safe_filename, without_surrogates
+from .uploads import UPLOAD_ID_PATTERN, Upload, without_surrogates
 
 __all__ = [
     "Handover",
@@ -174,6 +175,9 @@ class Handover:
     """The complete file, on the server's machine; None when the upload was cancelled."""
     filename_from_browser: str
     """Safe to be joined to a folder. Empty only for a cancelled upload that never had a name."""
+    relative_path: str | None
+    """Where the file was in a folder that the user chose, with slashes and the safe name at the
+    end. Safe to be joined to a folder. None if the client did not say."""
     cancelled: bool
     cancel_reason: str
     delivery_id: str
@@ -204,10 +208,12 @@ class Handover:
         if cancelled not in ("yes", "no"):
             raise BadRequest(f"the handover's cancelled is {cancelled!r}; it must be yes or no")
         name = _require(params, "filenameFromBrowser")
+        relative_path = params.get("relativePath")
         return cls(
             id=_require(params, "id"),
             path=None if cancelled == "yes" else _path(_require(params, "filename")),
             filename_from_browser=safe_filename(name) if name or cancelled == "no" else "",
+            relative_path=safe_relative_path(relative_path, name) if relative_path else None,
             cancelled=cancelled == "yes",
             cancel_reason=params.get("cancelReason") or "",
             # The original sent none of these.

@@ -23,7 +23,6 @@ from .config import Settings
 from .errors import BytesLost, LeaseLost, UploadNotFound, WrongState
 from .handover import (
     Answer,
-    CompleteUpload,
     OnCancelled,
     OnFinished,
     Outcome,
@@ -33,6 +32,7 @@ from .handover import (
 )
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Storage
+from .taking import CompleteUpload
 from .tickets.base import Decide, Lease, TicketStore
 from .uploads import Upload, log_id, now
 

@@ -59,6 +59,7 @@ class Declaration:
     filename: str | None = None
     content_type: str | None = None
     last_modified: int | None = None
+    relative_path: str | None = None
 
 
 class Engine:
@@ -176,6 +177,7 @@ class Engine:
                 "filename": declaration.filename or upload.filename,
                 "content_type": declaration.content_type,
                 "last_modified": declaration.last_modified,
+                "relative_path": declaration.relative_path,
                 **self._activity(replace(upload, length=declaration.length)),
             }
 
@@ -296,6 +298,6 @@ def _still_unknown(upload: Upload, declaration: Declaration) -> Mapping[str, Any
     """What a client says for the first time though it has sent bytes before."""
     return {
         name: getattr(declaration, name)
-        for name in ("filename", "content_type", "last_modified")
+        for name in ("filename", "content_type", "last_modified", "relative_path")
         if getattr(upload, name) is None and getattr(declaration, name) is not None
     }

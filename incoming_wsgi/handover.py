@@ -11,11 +11,8 @@ credentials of the environment are not used: the app is a neighbour, not a web s
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,11 +23,11 @@ from typing import Literal
 import requests
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
-from .uploads import Upload, log_id, numbered
+from .taking import CompleteUpload
+from .uploads import Upload, log_id
 
 __all__ = [
     "Answer",
-    "CompleteUpload",
     "OnCancelled",
     "OnFinished",
     "Outcome",
@@ -43,8 +40,6 @@ log = logging.getLogger("incoming_wsgi")
 
 CONNECT_TIMEOUT_S = 10.0
 PLAIN_URL = re.compile(r"[!-~]+")  # what needs no encoding before it is sent
-# File systems without hard links say one of these, and link(2) for too many links to a file.
-NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 PLAIN_ANSWER = {"Accept-Encoding": "identity"}
 WORD_BYTES = 4  # "done" and "wait": no more of the answer counts
 
@@ -63,102 +58,6 @@ class Outcome:
     answer: Answer
     reason: str = ""
     reached: bool = True
-
-
-class CompleteUpload:
-    """What an `on_finished` callback is given: the record, and the file to take.
-
-    Every field of the record (`id`, `length`, `owner`, `content_type`, …) can be read here too.
-    """
-
-    def __init__(self, record: Upload, path: Path, sha256: str | None = None) -> None:
-        self.record = record
-        self.path = path
-        """Where the file is now, absolute. It may be moved away, or read and left."""
-        self.sha256 = sha256
-        """Of the whole file, hexadecimal, as the client said and the server checked; None unless
-        the file came in one chunk with its digest."""
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("_") or name == "record":  # while it is being copied or unpickled
-            raise AttributeError(name)
-        return getattr(self.record, name)
-
-    @property
-    def id(self) -> str:
-        return self.record.id
-
-    @property
-    def length(self) -> int:
-        assert self.record.length is not None
-        return self.record.length
-
-    @property
-    def safe_filename(self) -> str:
-        """The browser's name for the file, fit to be joined to a folder; never empty."""
-        return self.record.safe_filename
-
-    def move_to(self, target: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Move the file to the path `target` and return it.
-
-        A rename where that is possible, else a copy that appears under its name when it is whole.
-        Raises FileExistsError if there is something already, unless `overwrite`; OSError as the
-        file systems have it. Killed in the middle and called again on the same file system, it
-        finds out how far it was, if that has hard links.
-        """
-        destination = Path(target)
-        publish = os.replace if overwrite else _rename_without_replacing
-        try:
-            publish(self.path, destination)
-        except OSError as exc:
-            if exc.errno != errno.EXDEV:
-                raise
-            self._copy_to(destination, publish)
-        return destination
-
-    def _copy_to(self, destination: Path, publish: Callable[[Path, Path], None]) -> None:
-        partial = destination.with_name(f".{self.id}.partial")
-        try:
-            with self.path.open("rb") as source, partial.open("wb") as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-                copy.flush()
-                os.fsync(copy.fileno())
-            publish(partial, destination)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        self.path.unlink()
-
-    def move_into(self, folder: str | os.PathLike[str]) -> Path:
-        """Move the file into `folder` under its safe name, or "name (2).suffix" and so on if that
-        is taken; return its path."""
-        number = 1
-        while True:
-            try:
-                return self.move_to(Path(folder) / numbered(self.safe_filename, number))
-            except FileExistsError:
-                number += 1
-
-
-def _rename_without_replacing(source: Path, destination: Path) -> None:
-    """A hard link and an unlink: a link never replaces anything, not even in a race."""
-    try:
-        os.link(source, destination)
-    except FileExistsError:
-        if not destination.samefile(source):  # else: killed between the link and the unlink
-            raise
-    except OSError as exc:
-        if exc.errno not in NO_LINKS:
-            raise
-        # Take the name first. Killed in between it stays behind, as an empty file.
-        os.close(os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        try:
-            os.replace(source, destination)
-        except BaseException:
-            destination.unlink()
-            raise
-        return
-    source.unlink()
 
 
 OnFinished = Callable[[CompleteUpload], Literal["done", "wait"] | None]
@@ -185,6 +84,7 @@ def handover_fields(upload: Upload, path: Path | None, sha256: str | None = None
         "deliveryId": upload.delivery_id,
         "attempt": str(upload.attempt),
         "length": "" if upload.length is None else str(upload.length),
+        **({} if upload.relative_path is None else {"relativePath": upload.safe_relative_path}),
         **({} if sha256 is None else {"sha256": sha256}),
     }
 

@@ -1,23 +1,22 @@
 """The record of one upload: what the ticket allows, what the client declared, what has happened.
 
-`Upload` is a value; a ticket store hands out a fresh one after every change. The file name that
-the browser sent is metadata, never a path: `safe_filename` makes it fit to be joined to a folder.
+`Upload` is a value; a ticket store hands out a fresh one after every change. The file name
+and the relative path that the browser sent are metadata, never a path of ours; see names.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
-import os
 import re
 import secrets
 import time
-import unicodedata
 import uuid
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from .names import safe_filename, safe_relative_path
 from .ranges import RangeSet
 from .states import UploadState
 
@@ -29,15 +28,10 @@ __all__ = [
     "log_id",
     "new_upload_id",
     "now",
-    "numbered",
     "public_facts",
-    "safe_filename",
     "without_surrogates",
 ]
 
-FALLBACK_FILENAME = "upload"
-MAX_FILENAME_BYTES = 255  # the limit of ext4, XFS, APFS and NTFS for one name
-BIDI_MARKS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 UPLOAD_ID_PATTERN = (
     r"[A-Za-z0-9_-]+"  # a %2F in a path is decoded by some servers and not by others
 )
@@ -70,6 +64,7 @@ class Upload:
     length: int | None = None  # None: not yet known
     content_type: str | None = None
     last_modified: int | None = None  # milliseconds, as browsers count
+    relative_path: str | None = None  # in a folder that was chosen; use `safe_relative_path`
     # what is stored
     received: RangeSet = field(default_factory=RangeSet)
     # the handover
@@ -85,6 +80,11 @@ class Upload:
     @property
     def safe_filename(self) -> str:
         return safe_filename(self.filename)
+
+    @property
+    def safe_relative_path(self) -> str:
+        """`safe_filename`, after the folders in which the client says that it was."""
+        return safe_relative_path(self.relative_path, self.filename)
 
     @property
     def file_tag(self) -> str:
@@ -171,41 +171,3 @@ def _is_host(name: str) -> bool:
         return ipaddress.ip_address(name).version == 6
     labels = name.removesuffix(".").encode("idna").decode().split(".")
     return all(re.fullmatch(r"[a-z0-9_-]{1,63}", label) for label in labels)
-
-
-def safe_filename(name: str | None) -> str:
-    """`name` made fit to be joined to a folder.
-
-    Only what stands after the last slash or backslash is kept, without control characters, line
-    separators, surrogates and the marks that turn the direction of writing (with one of them
-    "exe.txt" reads "txt.exe"); at most 255 bytes of UTF-8, a short suffix is spared when cutting.
-    Never empty, never only dots and spaces.
-    """
-    base = (name or "").replace("\\", "/").rpartition("/")[2]
-    kept = "".join(
-        char
-        for char in base
-        if unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp") and char not in BIDI_MARKS
-    )
-    if not kept.strip(". "):
-        return FALLBACK_FILENAME
-    stem, dot, suffix = kept.rpartition(".")
-    tail = (dot + suffix).encode()
-    if stem and len(tail) <= 32:
-        name = _cut(stem, MAX_FILENAME_BYTES - len(tail)) + dot + suffix
-    else:
-        name = _cut(kept, MAX_FILENAME_BYTES)
-    return name if name.strip(". ") else FALLBACK_FILENAME
-
-
-def numbered(name: str, number: int) -> str:
-    """`name` for 1, else "stem (number).suffix", at most 255 bytes of UTF-8."""
-    if number == 1:
-        return name
-    stem, suffix = os.path.splitext(name)
-    tail = f" ({number}){_cut(suffix, 64)}"
-    return _cut(stem, MAX_FILENAME_BYTES - len(tail.encode())) + tail
-
-
-def _cut(text: str, max_bytes: int) -> str:
-    return text.encode()[:max_bytes].decode(errors="ignore")

@@ -305,6 +305,14 @@ def test_the_backend_may_read_the_record_without_the_secret(app):
     assert unknown.json["code"] == "unknown_upload"
 
 
+def test_the_record_says_where_the_file_was_as_the_client_said(app):
+    upload_id = new_upload(app)
+    assert app.get(f"/backend/uploads/{upload_id}").json["relative_path"] is None
+    said = {"filename": "b.txt", "length": 4, "relative_path": "../a\\b.txt"}
+    app.post_json(f"/frontend/uploads/{upload_id}", said)
+    assert app.get(f"/backend/uploads/{upload_id}").json["relative_path"] == "../a\\b.txt"
+
+
 def test_a_failed_upload_can_be_handed_over_again(app, incoming):
     upload_id = new_upload(app)
     app.post(f"/backend/uploads/{upload_id}/retry", status=409)

@@ -390,6 +390,7 @@ def test_a_handover_is_read():
         id="1a2b",
         path=Path("/srv/incoming/files/1a2b"),
         filename_from_browser="Ärger €.txt",
+        relative_path=None,
         cancelled=False,
         cancel_reason="",
         delivery_id="d1",
@@ -405,6 +406,7 @@ def test_a_cancelled_upload_has_no_path():
         id="1a2b",
         path=None,
         filename_from_browser="",
+        relative_path=None,
         cancelled=True,
         cancel_reason="upload timed out",
         delivery_id="d1",
@@ -455,6 +457,19 @@ def test_a_missing_field_is_named(name):
 def test_a_field_that_cannot_be_is_named(name, value):
     with pytest.raises(BadRequest, match=f"{name} is '{value}'"):
         Handover.from_params(FORM | {name: value}, secret="ß &=+%")
+
+
+def test_the_relative_path_is_read():
+    form = FORM | {"relativePath": "Briefe/2014/Ärger €.txt"}
+    handover = Handover.from_params(form, secret="ß &=+%")
+    assert handover.relative_path == "Briefe/2014/Ärger €.txt"
+    form = CANCELLED | {"relativePath": ""}
+    assert Handover.from_params(form, secret="ß &=+%").relative_path is None
+
+
+def test_the_relative_path_can_be_joined_to_a_folder_whoever_sent_it():
+    form = FORM | {"filenameFromBrowser": "../passwd", "relativePath": "/../etc/../x"}
+    assert Handover.from_params(form, secret="ß &=+%").relative_path == "etc/passwd"
 
 
 def test_the_name_can_be_joined_to_a_folder_whoever_sent_it():

@@ -40,10 +40,10 @@ def make(tmp_path):
         incoming.close()
 
 
-def upload(incoming, upload_id, content=CONTENT, filename="Grüße.txt"):
+def upload(incoming, upload_id, content=CONTENT, filename="Grüße.txt", **more):
     app = TestApp(incoming)
     url = f"/frontend/uploads/{upload_id}"
-    app.post_json(url, {"filename": filename, "length": len(content)})
+    app.post_json(url, {"filename": filename, "length": len(content), **more})
     if content:
         headers = {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}
         app.put(url, content, headers=headers)
@@ -109,6 +109,22 @@ def test_the_sha256_is_told_of_a_file_that_came_whole_with_its_digest(make):
     wait_until(lambda: seen, "the function")
     assert handover.form["sha256"] == digest
     assert seen == [digest]
+
+
+def test_the_relative_path_is_told_made_safe(make):
+    incoming = make()
+    with web_app() as app:
+        for relative_path in ("../Urlaub\\Tag 1/Grüße.txt", "Grüße.txt"):
+            upload_id = incoming.new_upload(signal_finish_url=app.url)
+            upload(incoming, upload_id, relative_path=relative_path)
+            wait_for_state(incoming, upload_id, "FINISHED")
+        cancelled = incoming.new_upload(signal_finish_url=app.url)
+        page, url = TestApp(incoming), f"/frontend/uploads/{cancelled}"
+        page.post_json(url, {"filename": "x", "length": 1, "relative_path": "/a/x"})
+        page.delete(url)
+        handovers = app.wait_for(3)
+    told = [handover.form["relativePath"] for handover in handovers]
+    assert told == ["Urlaub/Tag 1/Grüße.txt", "Grüße.txt", "a/x"]
 
 
 @pytest.mark.parametrize(
@@ -832,6 +848,18 @@ def test_a_function_takes_the_file(make, tmp_path):
     assert (tmp_path / "archive.txt").read_bytes() == CONTENT
 
 
+def test_a_function_may_keep_the_folders_of_the_client(make, tmp_path):
+    def take(upload):
+        assert upload.safe_relative_path == "Urlaub/Tag 1/Grüße.txt"
+        upload.move_into(tmp_path, keep_folders=True)
+
+    incoming = make(on_finished=take)
+    upload_id = incoming.new_upload()
+    upload(incoming, upload_id, relative_path="/Urlaub/../Tag 1/Grüße.txt")
+    wait_for_state(incoming, upload_id, "FINISHED")
+    assert (tmp_path / "Urlaub" / "Tag 1" / "Grüße.txt").read_bytes() == CONTENT
+
+
 def test_a_function_that_raises_is_called_again(make, tmp_path):
     calls = []
 
@@ -971,7 +999,7 @@ def no_hard_links(monkeypatch):
     def refuse(source, destination):
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr("incoming_wsgi.handover.os.link", refuse)
+    monkeypatch.setattr("incoming_wsgi.taking.os.link", refuse)
 
 
 @pytest.mark.usefixtures("no_hard_links")
@@ -994,7 +1022,7 @@ def test_a_move_that_fails_leaves_no_name_behind(make, tmp_path, monkeypatch):
     folder.mkdir()
     incoming = make(background=False, on_finished=lambda upload: upload.move_into(folder))
     upload(incoming, incoming.new_upload(), filename="a.txt")
-    monkeypatch.setattr("incoming_wsgi.handover.os.replace", fail)
+    monkeypatch.setattr("incoming_wsgi.taking.os.replace", fail)
     incoming.do_housekeeping()
     assert list(folder.iterdir()) == []
 
@@ -1005,7 +1033,7 @@ def test_a_move_to_another_file_system_is_a_copy_that_appears_whole(make, tmp_pa
             return real(source, destination)
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
-    monkeypatch.setattr("incoming_wsgi.handover.os.link", other_file_system)
+    monkeypatch.setattr("incoming_wsgi.taking.os.link", other_file_system)
     folder = tmp_path / "out"
     folder.mkdir()
     incoming = make(on_finished=lambda upload: upload.move_into(folder) and None)

@@ -95,6 +95,7 @@ def test_a_new_ticket_describes_itself(app, url, ticket):
         "id": ticket,
         "state": "CREATED",
         "filename": None,
+        "relative_path": None,
         "length": None,
         "received": [],
         "bytes_received": 0,
@@ -177,6 +178,46 @@ def test_later_it_must_be_the_same_file(app, url, what, changed):
     assert app.get(url).json["received"] == [[0, 256]]
 
 
+def test_where_the_file_was_in_a_folder_is_kept_as_it_came(app, url, incoming, ticket):
+    sent = "../Urlaub\\Tag 1//" + "x" * 4075 + ".jpg"
+    assert len(sent) == 4096
+    answers = [
+        declare(app, url, relative_path=sent),
+        app.get(url),
+        put(app, url, 0, 256),
+        app.delete(url),
+    ]
+    assert [answer.json["relative_path"] for answer in answers] == [sent] * 4
+    assert incoming.status(ticket).relative_path == sent
+
+
+def test_a_relative_path_that_comes_after_the_first_byte_is_not_lost(app, url):
+    put(app, url, 0, 256)
+    assert declare(app, url, relative_path="late/a.bin").json["relative_path"] == "late/a.bin"
+
+
+def test_the_first_relative_path_stays_and_another_is_no_other_file(app, url):
+    declare(app, url, relative_path="first/a.bin")
+    put(app, url, 0, 256)
+    for later in ({"relative_path": "second/a.bin"}, {"relative_path": ""}, {}):
+        assert declare(app, url, **later).json["relative_path"] == "first/a.bin"
+    put(app, url, 256, 1024)
+    assert declare(app, url, relative_path="third/a.bin").json["relative_path"] == "first/a.bin"
+
+
+def test_until_a_byte_is_stored_another_relative_path_may_be_declared(app, url):
+    first = declare(app, url, relative_path="wrong/a.bin").json
+    second = declare(app, url, relative_path="right/a.bin").json
+    assert second["relative_path"] == "right/a.bin"
+    assert second["file_tag"] == first["file_tag"]  # it is the same file
+    # Another file, of no folder: the old one's place is not its own.
+    assert declare(app, url, filename="b.bin").json["relative_path"] is None
+
+
+def test_a_file_of_no_folder_may_say_so_as_browsers_do(app, url):
+    assert declare(app, url, relative_path="").json["relative_path"] is None
+
+
 def test_an_empty_file_is_complete_at_once(app, url, incoming, taken, ticket):
     assert declare(app, url, length=0).json["state"] == "COMPLETE"
     incoming.do_housekeeping()
@@ -200,6 +241,8 @@ def test_an_empty_file_is_complete_at_once(app, url, incoming, taken, ticket):
         b'{"length": 1, "filename": 7}',
         b'{"length": 1, "last_modified": "now"}',
         b'{"length": 1, "last_modified": 1e999}',
+        b'{"length": 1, "relative_path": ["a", "b"]}',
+        b'{"length": 1, "relative_path": "' + b"x" * 4097 + b'"}',
         b'{"length": NaN}',
         b'{"length": 1, "filename": "' + b"x" * 5000 + b'"}',
         b"[" * 60000,

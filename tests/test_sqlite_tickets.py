@@ -8,6 +8,8 @@ import random
 import sqlite3
 import stat
 import threading
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from incoming_wsgi.testing import TicketStoreContract
 from incoming_wsgi.testing.tickets import changes_nothing, new_upload
 from incoming_wsgi.tickets._filesystems import is_network_file_system
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
+from incoming_wsgi.uploads import ChunkDigest
 
 
 @pytest.fixture
@@ -309,6 +312,34 @@ def test_the_database_of_a_newer_version_is_refused(store):
     connection.close()
     with pytest.raises(TicketStoreError, match="newer version"):
         SQLiteTicketStore(store.path).prepare()
+
+
+def test_a_database_of_form_1_is_brought_to_the_present_form_and_keeps_its_uploads(tmp_path):
+    path = tmp_path / "incoming.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "database_form_1.sql").read_text())
+    store = SQLiteTicketStore(path)
+    store.prepare()
+    old = new_upload(
+        id="5d193227-06b0-4ea9-8ff0-a44407b7b260",
+        state=UploadState.UPLOADING,
+        owner="ann",
+        secret="s3cret",
+        max_length_bytes=5000,
+        filename="Grüße.txt",
+        length=100,
+        content_type="text/plain",
+        last_modified=1_700_000_000_123,
+        received=RangeSet(((0, 40),)),
+    )
+    assert store.list_uploads() == (old,)
+    assert store.find_digests(old.id) == (ChunkDigest(0, 40, "ab" * 32),)
+    store.transition(old.id, Event.DECLARE, lambda _: {"relative_path": "a/b.txt"})
+    added = new_upload(relative_path="c/d.txt")
+    store.create(added)
+    store.prepare()  # of the present form: nothing to do
+    assert store.list_uploads() == (added, replace(old, relative_path="a/b.txt"))
+    store.close()
 
 
 def test_a_state_is_changed_only_from_the_state_that_was_seen(store):

@@ -29,7 +29,7 @@ __all__ = ["ALLOWED_METHODS", "NativeDialect"]
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 MAX_JSON_BYTES = 64 * 1024
-MAX_TEXT = 4096  # characters of a file name, a type, a reason
+MAX_TEXT = 4096  # characters of a file name, a relative path, a type, a reason
 CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 # RFC 9530 keeps these two; what else a client sends is for somebody else.
 DIGEST_ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512"}
@@ -100,6 +100,7 @@ class NativeDialect:
             "id": upload.id,
             "state": upload.state.value,
             "filename": upload.filename,
+            "relative_path": upload.relative_path,
             "length": upload.length,
             "file_tag": upload.file_tag,
             "received": [list(pair) for pair in upload.received],
@@ -152,6 +153,8 @@ def _parse_declaration(body: bytes) -> Declaration:
         filename=_text("filename", said.get("filename")),
         content_type=_text("type", said.get("type")),
         last_modified=None if last_modified is None else int(last_modified),
+        # Browsers have "" for a file that was not chosen with a folder.
+        relative_path=_text("relative_path", said.get("relative_path")) or None,
     )
 
 

@@ -79,6 +79,7 @@ class TicketStoreContract:
             length=5 * 2**40,
             content_type="video/mp4",
             last_modified=1_700_000_000_123,
+            relative_path="Ferien/Tag 1/Grüße 你好 🎈.bin",
         )
         store.create(upload)
         assert make_store().find(upload.id) == upload
