@@ -6,11 +6,11 @@ Without one these tests are left out and say so, except in continuous integratio
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from tools import program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -31,12 +31,7 @@ def browser() -> Iterator[Browser]:
 
     expect.set_options(timeout=PATIENCE_MS)  # set_default_timeout of a page does not reach it
     names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        missing = "there is no Chromium on the PATH, and CHROMIUM does not name one"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    path = program(*names, variable="CHROMIUM")
     with sync_playwright() as engines:
         browser = engines.chromium.launch(executable_path=path, args=OPTIONS)
         yield browser
