@@ -1,16 +1,17 @@
-"""A real Chromium, driven by Playwright.
+"""Real browsers: a Chromium, driven by Playwright, and a Firefox.
 
-Without one these tests are left out and say so, except in continuous integration.
+Without one its tests are left out and say so, except in continuous integration.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from firefox import Firefox, running_firefox
+from tools import program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -31,12 +32,7 @@ def browser() -> Iterator[Browser]:
 
     expect.set_options(timeout=PATIENCE_MS)  # set_default_timeout of a page does not reach it
     names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        missing = "there is no Chromium on the PATH, and CHROMIUM does not name one"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    path = program(*names, variable="CHROMIUM")
     with sync_playwright() as engines:
         browser = engines.chromium.launch(executable_path=path, args=OPTIONS)
         yield browser
@@ -53,3 +49,22 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     page.close()
     assert mistakes == []
+
+
+@pytest.fixture(scope="session")
+def one_firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    with running_firefox(tmp_path_factory.mktemp("firefox")) as firefox:
+        yield firefox
+
+
+@pytest.fixture
+def firefox(one_firefox: Firefox) -> Iterator[Firefox]:
+    """An empty tab, in the profile of all tests: what a page keeps, it keeps for its own port.
+
+    A JavaScript error that nobody catches fails the test.
+    """
+    one_firefox.new_tab()
+    one_firefox.take_mistakes()
+    yield one_firefox
+    one_firefox.new_tab()
+    assert one_firefox.take_mistakes() == []

@@ -1,0 +1,70 @@
+"""A real nginx in front of a server, as it is when nobody has read its manual.
+
+    with nginx(server.port, folder=tmp_path) as front:
+        requests.put(front.url + "/incoming/…", data)  # 413 above 1 MiB
+
+Its default limits hold: `client_max_body_size 1m`, requests and answers are buffered. `directives`
+stand in the server block and can say otherwise:
+
+    nginx(server.port, folder=tmp_path, directives="client_max_body_size 0;")
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from servers import Server, free_port
+from tools import program
+
+__all__ = ["nginx"]
+
+HOST = "127.0.0.1"
+CONFIG = """\
+daemon off;
+{user}
+pid {folder}/nginx.pid;
+error_log stderr info;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/client_body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    server {{
+        listen {host}:{port};
+        proxy_set_header Host $http_host;
+        {directives}
+        location / {{ proxy_pass http://{host}:{upstream_port}; }}
+    }}
+}}
+"""
+
+
+def nginx(upstream_port: int, *, folder: Path, directives: str = "") -> Server:
+    """nginx in front of `upstream_port`, not yet started; its files are below `folder`.
+
+    Its error log is the server's `log`.
+    """
+    port = free_port()
+    own = folder / f"nginx-{port}"
+    own.mkdir()
+    # Started by root, nginx would work as somebody who may not look into pytest's folders.
+    user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+    config = own / "nginx.conf"
+    config.write_text(
+        CONFIG.format(
+            user=user,
+            folder=own,
+            host=HOST,
+            port=port,
+            upstream_port=upstream_port,
+            directives=directives,
+        )
+    )
+    # -e: before it has read where its log is, it would write to a file of the machine's.
+    command = [program("nginx"), "-e", "stderr", "-p", str(own), "-c", str(config)]
+    return Server(command, port=port, folder=folder)
