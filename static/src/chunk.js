@@ -1,11 +1,12 @@
 /**
  * Chunks of a file, read from the disk as late as possible, and their digests.
  *
- * A browser says the same of a file that was changed, moved, deleted or unplugged: it cannot be read.
- * Some browsers do not notice a change at all; there the digests tell.
+ * Chromium refuses to read a file that was changed, moved or deleted. Firefox reads what is there now:
+ * too little of a file that was cut short, other bytes of one that was overwritten. There lengths and
+ * digests tell.
  */
 
-import { FileUnreadable, WrongFile } from "./errors.js";
+import { FileUnreadable } from "./errors.js";
 
 /** @typedef {import("./ranges.js").Range} Range */
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
@@ -36,29 +37,37 @@ export async function read_chunk(surroundings, file, range) {
  * @param {Surroundings} surroundings
  * @param {Chunk} chunk
  */
-export async function check_unchanged(surroundings, chunk) {
-  const now = await digest(surroundings, chunk.body);
-  if (now === null) await read(chunk.body.slice(0, 1));
-  else if (chunk.digest !== null && to_hex(now) !== to_hex(chunk.digest)) throw new FileUnreadable();
+export async function check_unchanged(surroundings, { body, digest: before }) {
+  const now = await digest(surroundings, body);
+  if (now === null) await read(body.slice(body.size - 1));
+  else if (before !== null && to_hex(now) !== to_hex(before)) throw new FileUnreadable();
 }
 
 /**
- * Compare the file with what the server has: the first and the last chunk and two between them.
- * Throws WrongFile, FileUnreadable.
+ * Whether some chunks of the file are what they were: the first and the last and two between them.
+ * Throws FileUnreadable.
  *
  * @param {Surroundings} surroundings
  * @param {File} file
- * @param {readonly StoredDigest[]} stored
+ * @param {readonly StoredDigest[]} known
  */
-export async function check_same_file(surroundings, file, stored) {
-  const chunks = [...stored].sort((a, b) => a.start - b.start);
+export async function is_same_file(surroundings, file, known) {
+  const chunks = [...known].sort((a, b) => a.start - b.start);
   const samples = [...chunks.splice(0, 1), ...chunks.splice(-1, 1)];
   for (let i = 0; i < 2; i++) samples.push(...chunks.splice(Math.floor(surroundings.random() * chunks.length), 1));
   for (const { start, stop, sha256 } of samples) {
     const own = await digest(surroundings, file.slice(start, stop));
-    if (own !== null && to_hex(own) !== sha256) throw new WrongFile();
+    if (own !== null && to_hex(own) !== sha256) return false;
   }
+  return true;
 }
+
+/**
+ * @param {Chunk} chunk
+ * @returns {StoredDigest[]} none where the browser has none
+ */
+export const digest_of = ({ range: [start, stop], digest }) =>
+  digest === null ? [] : [{ start, stop, sha256: to_hex(digest) }];
 
 /**
  * @param {Surroundings} surroundings
@@ -71,11 +80,9 @@ async function digest(surroundings, blob) {
 
 /** @param {Blob} blob */
 async function read(blob) {
-  try {
-    return await blob.arrayBuffer();
-  } catch {
-    throw new FileUnreadable();
-  }
+  const bytes = await blob.arrayBuffer().catch(() => null);
+  if (bytes?.byteLength !== blob.size) throw new FileUnreadable();
+  return bytes;
 }
 
 /** @param {ArrayBuffer} bytes */

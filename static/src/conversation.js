@@ -8,8 +8,8 @@
  * Chunks are sent when others land, not by the clock: timers of background tabs are slow.
  */
 
-import { check_same_file, check_unchanged, read_chunk } from "./chunk.js";
-import { Aborted, RequestFailure, WrongFile, is_too_slow, verdict } from "./errors.js";
+import { check_unchanged, digest_of, is_same_file, read_chunk } from "./chunk.js";
+import { Aborted, FileUnreadable, RequestFailure, WrongFile, is_too_slow, verdict } from "./errors.js";
 import { covers } from "./ranges.js";
 import { Tally } from "./tally.js";
 import { is_final, is_receiving } from "./upload_resource.js";
@@ -20,6 +20,7 @@ import { fork, wait, wait_or_wake } from "./waiting.js";
 /** @typedef {import("./pace.js").Pace} Pace */
 /** @typedef {import("./slots.js").Slots} Slots */
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
+/** @typedef {import("./upload_resource.js").StoredDigest} StoredDigest */
 /** @typedef {import("./upload_resource.js").UploadResource} UploadResource */
 /** @typedef {import("./upload_resource.js").UploadView} UploadView */
 
@@ -30,6 +31,7 @@ import { fork, wait, wait_or_wake } from "./waiting.js";
  * @property {File} file
  * @property {string | null} relative_path
  * @property {UploadResource} resource
+ * @property {StoredDigest[]} sent of the chunks that have arrived from this page
  * @property {Slots} chunk_slots of the whole page
  * @property {Pace} pace
  * @property {Backoff} backoff
@@ -67,7 +69,7 @@ export async function deliver(means, listener, signal) {
   let view = await announce(means, signal);
   if (!listener.is_known && is_receiving(view) && view.received.length > 0 && surroundings.find_sha256()) {
     const { digests = [] } = await resource.ask(signal);
-    await check_same_file(surroundings, file, digests);
+    if (!(await is_same_file(surroundings, file, digests))) throw new WrongFile();
   }
   const tally = new Tally(file.size, view.received);
   pace.suggest(view);
@@ -192,7 +194,7 @@ async function send_missing(means, tally, on_change, signal) {
  * @returns {Promise<boolean>} false if there was nothing left to send
  */
 async function send_next(means, tally, on_change, { signal, abort }) {
-  const { file, resource, chunk_slots, pace, backoff, surroundings } = means;
+  const { file, resource, sent, chunk_slots, pace, backoff, surroundings } = means;
   // First the slot, then the chunk: what is missing may change while one waits.
   const give_back = await chunk_slots.take(signal);
   try {
@@ -200,6 +202,8 @@ async function send_next(means, tally, on_change, { signal, abort }) {
     if (flight === null) return false;
     on_change();
     const chunk = await read_chunk(surroundings, file, flight.range);
+    // With the last chunk it is complete: the last chance to notice that it was overwritten meanwhile.
+    if (tally.is_all_taken && !(await is_same_file(surroundings, file, sent))) throw new FileUnreadable();
     const on_sent = (/** @type {number} */ bytes) => {
       flight.sent = bytes;
       on_change();
@@ -217,6 +221,7 @@ async function send_next(means, tally, on_change, { signal, abort }) {
     if (!covers(tally.received, flight.range)) {
       throw new RequestFailure({ status: 200, code: "bad_answer", message: "The server did not store a chunk" });
     }
+    sent.push(...digest_of(chunk));
     pace.landed(bytes_of(chunk), surroundings.now_s() - sent_at_s);
   } finally {
     give_back();
@@ -241,8 +246,8 @@ async function learn(failure, chunk, { pace, surroundings }) {
   if (!(failure instanceof RequestFailure)) return;
   if (failure.status === 413) pace.refused(bytes_of(chunk), failure.max_chunk_bytes);
   if (is_too_slow(failure)) pace.failed(bytes_of(chunk));
-  // For a file that has changed on disk a browser reports no more than a failed request.
-  if (["network_error", "digest_mismatch"].includes(failure.code)) await check_unchanged(surroundings, chunk);
+  // For a file that has changed on disk a browser reports no more than a failed request, or a stall.
+  if (failure.status === 0 || failure.code === "digest_mismatch") await check_unchanged(surroundings, chunk);
 }
 
 /** @returns {Generator<number, never>} seconds */

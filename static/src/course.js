@@ -81,6 +81,8 @@ export class Course {
   #backoff;
   #pace = new Pace();
   #destination;
+  /** @type {import("./upload_resource.js").StoredDigest[]} */
+  #sent = [];
 
   /**
    * @param {Collaborators} shared
@@ -170,7 +172,7 @@ export class Course {
       const resource = await this.#destination.load_resource(signal);
       claim(resource);
       return await deliver(
-        { file, relative_path, resource, chunk_slots, pace: this.#pace, backoff: this.#backoff, surroundings },
+        { file, relative_path, resource, sent: this.#sent, chunk_slots, pace: this.#pace, backoff: this.#backoff, surroundings },
         {
           is_known: this.is_announced,
           on_connected: (tally, view) => this.#unless(signal, () => this.#on_connected(tally, view)),

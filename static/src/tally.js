@@ -44,6 +44,11 @@ export class Tally {
     return this.chunks_acked + this.flights.size;
   }
 
+  /** Whether no byte is left that is neither stored nor under way. */
+  get is_all_taken() {
+    return missing(this.#taken, this.length).length === 0;
+  }
+
   /**
    * Begin the next chunk: the first bytes that are neither stored nor under way.
    *
@@ -51,8 +56,7 @@ export class Tally {
    * @returns {Flight | null} null if there are none
    */
   take_off(max_bytes) {
-    const taken = union(this.received, [...this.flights].map((flight) => flight.range));
-    const gap = missing(taken, this.length)[0];
+    const gap = missing(this.#taken, this.length)[0];
     if (gap === undefined) return null;
     /** @type {Flight} */
     const flight = { range: [gap[0], Math.min(gap[1], gap[0] + max_bytes)], sent: 0 };
@@ -77,5 +81,9 @@ export class Tally {
   /** Forget what is under way: tx falls back to acked. */
   drop_flights() {
     this.flights.clear();
+  }
+
+  get #taken() {
+    return union(this.received, [...this.flights].map((flight) => flight.range));
   }
 }

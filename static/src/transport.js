@@ -89,6 +89,8 @@ export function create_transport(surroundings) {
           on_sent(loaded);
         };
         xhr.onload = () => {
+          // Firefox calls it an answer when the connection is closed without one.
+          if (xhr.status === 0) return end(() => reject(network_error()));
           const answered = answer(xhr.status, xhr.getResponseHeader("Retry-After"), xhr.responseText);
           end(() => resolve(answered));
         };

@@ -94,11 +94,6 @@ def test_an_upload_goes_on_when_its_connections_are_reset(
         assert (example.uploads / "film.mp4").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="an XMLHttpRequest of Firefox's ends with load and status 0 then, taken for an answer",
-)
 def test_an_upload_goes_on_when_its_connections_are_closed_without_an_answer(
     example: Example, firefox: Firefox, tmp_path: Path
 ) -> None:
@@ -118,11 +113,6 @@ def test_an_upload_goes_on_when_its_connections_are_closed_without_an_answer(
         assert (example.uploads / "film.mp4").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Firefox waits without an end for bytes that are gone, and reads none without an error",
-)
 def test_a_file_that_is_cut_short_on_the_way_is_said(
     example: Example, firefox: Firefox, tmp_path: Path
 ) -> None:

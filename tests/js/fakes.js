@@ -120,8 +120,9 @@ export class FakeFile {
 
   slice(start, stop) {
     return {
+      size: stop - start,
       bytes: this.bytes.slice(start, stop),
-      slice: (first, end) => this.slice(start + first, start + end),
+      slice: (first, end = stop - start) => this.slice(start + first, start + end),
       arrayBuffer: async () => {
         if (!this.readable) throw new Error("NotReadableError");
         return this.bytes.slice(start, stop).buffer;

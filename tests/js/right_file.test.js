@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { RequestFailure } from "../../static/src/errors.js";
 import { arrange as arrange_all, FakeFile, FakeServer, line_lost, refusal, settle, sha256_hex } from "./fakes.js";
 
 function arrange(options) {
@@ -38,6 +39,10 @@ function changed(file, position) {
   other.bytes = file.bytes.slice();
   other.bytes[position] ^= 1;
   return other;
+}
+
+function stalled() {
+  throw new RequestFailure({ status: 0, code: "stalled" });
 }
 
 async function settle_all() {
@@ -153,6 +158,34 @@ for (const [what, lose] of [["a wrong digest", () => refusal(422, "digest_mismat
     assert.equal(events.at(-1).name, "onerror");
   });
 }
+
+test("a file that is cut short is noticed where the browser reads what is left without an error", async () => {
+  for (const secure of [true, false]) {
+    const { uploader, server, file, surroundings } = arrange_all({ length: 12 });
+    if (secure) surroundings.make_secure();
+    server.intercept = (request, normal) => {
+      if (request.method !== "PUT") return normal();
+      file.bytes = file.bytes.slice(0, 2);
+      return stalled();
+    };
+    uploader.start();
+    await settle_all();
+    assert.equal(uploader.error_code, "file_unreadable", `secure: ${secure}`);
+  }
+});
+
+test("a file that is overwritten with another of the same length is noticed before it is complete", async () => {
+  const { uploader, server, file } = arrange({ length: 40 });
+  server.intercept = (request, normal) => {
+    const answer = normal();
+    if (request.method === "PUT" && request.start === 16) file.bytes = file.bytes.map((byte) => byte ^ 1);
+    return answer;
+  };
+  uploader.start();
+  await settle_all();
+  assert.equal(uploader.error_code, "file_unreadable");
+  assert.equal(server.state, "UPLOADING");
+});
 
 test("a file that was removed is noticed before the next chunk", async () => {
   const { uploader, server, file } = arrange();

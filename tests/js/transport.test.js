@@ -214,6 +214,13 @@ test("a request that fails without an answer has status 0", async () => {
   }
 });
 
+test("a connection that is closed without an answer is none, though Firefox says load", async () => {
+  const stored = outcome(resource.store(CHUNK, () => {}, controller.signal));
+  FakeXhr.all[0].answer(0, "");
+  const { error } = await stored;
+  assert.deepEqual([error.status, error.code], [0, "network_error"]);
+});
+
 function answer_with(status, body, headers = {}) {
   fetch_answer = async () => new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });
 }
