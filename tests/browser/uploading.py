@@ -93,12 +93,11 @@ class Uploads:
         return self.page.evaluate(f"() => {expression}")
 
     def wait_for(self, expression: str, timeout_s: float = 60.0) -> None:
-        """What it is now is said if it does not come true."""
-        wait_until(
-            lambda: self.get(f"Boolean({expression})"),
-            f"{expression} ({self.state()})",
-            timeout_s,
-        )
+        """How it stands is said if it does not come true."""
+        try:
+            wait_until(lambda: self.get(f"Boolean({expression})"), expression, timeout_s)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}; it is {self.state()}") from None
 
     def state(self, name: str = "upload") -> Any:
         return self.get(f"""window.{name} && [{name}.phase, {name}.state_msg, {name}.error_msg]""")
