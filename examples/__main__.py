@@ -86,9 +86,10 @@ def start(example, bind, folder, stack):
     stack.callback(end, process)
     for line in process.stdout:
         if line.startswith("Open "):
-            threading.Thread(target=pass_on, args=(process.stdout,), daemon=True).start()
+            threading.Thread(target=pass_on, args=(process.stdout,)).start()
             return
         click.echo(line, nl=False)
+    process.stdout.close()
     example.trouble = f"Not started: it ended with status {process.wait()}."
 
 
@@ -103,9 +104,10 @@ def is_taken(bind, port):
     return False
 
 
-def pass_on(lines):
-    for line in lines:
-        click.echo(line, nl=False)
+def pass_on(output):
+    with output:  # it ends with the example
+        for line in output:
+            click.echo(line, nl=False)
 
 
 def end(process):
@@ -125,7 +127,7 @@ def main(port, bind, folder):
     """All examples of Incoming, and a page that leads to them."""
     if is_taken(bind, port):
         raise click.ClickException(f"Port {port} is taken. Choose another one with --port.")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     examples = list(find_examples())
     _config["examples"] = examples
     with ExitStack() as stack:

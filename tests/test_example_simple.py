@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
-import runpy
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,14 +16,9 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
-from example_apps import EXAMPLES, stand_alone, state
+from example_apps import stand_alone, state
 from example_simple import Simple, backend, start
 from waiting import wait_until
-
-from incoming_wsgi.cli import main as incoming
-
-ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "examples.md"
 
 
 @pytest.fixture(params=["gunicorn", "wsgiref", "beside"])
@@ -290,37 +282,3 @@ def test_public_names_are_for_the_browser_and_internal_ones_for_the_servers(
             html = requests.get(app.url, timeout=30).text
 
     assert '"//uploads.example:8443/incoming/0.1/frontend/incoming.js"' in html
-
-
-# the document
-
-
-def blocks(*languages: str) -> Sequence[str]:
-    found = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    return [code for language, code in found if language in languages]
-
-
-def normalised(text: str) -> str:
-    return " ".join(text.split())
-
-
-def test_the_document_shows_the_code_as_it_is() -> None:
-    files = [EXAMPLES / "1-simple/backend.py", EXAMPLES / "1-simple/frontend_tmpl.html"]
-    code = [normalised(path.read_text()) for path in files]
-    shown = blocks("python", "html", "js")
-
-    assert len(shown) > 10
-    for block in shown:
-        assert any(normalised(block) in text for text in code), block
-
-
-def test_the_commands_of_the_document_are_understood() -> None:
-    commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
-    starts = [words for words in commands if words[1].endswith("backend.py")]
-    servers = [words for words in commands if words[0].endswith("/incoming")]
-    assert (len(starts), len(servers)) == (3, 1)
-
-    for _, script, *options in starts:
-        runpy.run_path(str(ROOT / script))["main"].make_context("backend.py", options)
-    for _, command, *options in servers:
-        incoming.commands[command].make_context(command, options)
