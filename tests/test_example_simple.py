@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
-import runpy
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,34 +16,30 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
-from example_simple import EXAMPLE, Example, backend, stand_alone, start, state
+from example_apps import stand_alone, state
+from example_simple import Simple, backend, start
 from waiting import wait_until
-
-from incoming_wsgi.cli import main as incoming
-
-ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "examples.md"
 
 
 @pytest.fixture(params=["gunicorn", "wsgiref", "beside"])
-def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Example]:
+def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Simple]:
     with ExitStack() as stack:
         yield start(request.param, tmp_path, stack)
 
 
 @pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Example]:
+def mounted(tmp_path: Path) -> Iterator[Simple]:
     with ExitStack() as stack:
         yield start("gunicorn", tmp_path, stack)
 
 
 @pytest.fixture
-def beside(tmp_path: Path) -> Iterator[Example]:
+def beside(tmp_path: Path) -> Iterator[Simple]:
     with ExitStack() as stack:
         yield start("beside", tmp_path, stack)
 
 
-def test_a_file_arrives_under_its_name_and_can_be_downloaded(example: Example) -> None:
+def test_a_file_arrives_under_its_name_and_can_be_downloaded(example: Simple) -> None:
     example.upload(b"Guten Tag, " * 1000, "Grüße 你好.txt")
 
     assert os.listdir(example.uploads) == ["Grüße 你好.txt"]
@@ -57,7 +50,7 @@ def test_a_file_arrives_under_its_name_and_can_be_downloaded(example: Example) -
     assert answer.headers["Content-Disposition"].startswith("attachment")
 
 
-def test_the_page_names_the_library_where_it_is(example: Example) -> None:
+def test_the_page_names_the_library_where_it_is(example: Simple) -> None:
     page = example.open_page()
 
     assert page.script_url == f"{example.incoming.url}/incoming/0.1/frontend/incoming.js"
@@ -66,7 +59,7 @@ def test_the_page_names_the_library_where_it_is(example: Example) -> None:
     assert answer.headers["Content-Type"].startswith("text/javascript")
 
 
-def test_every_page_has_a_ticket_of_its_own_and_is_not_kept(mounted: Example) -> None:
+def test_every_page_has_a_ticket_of_its_own_and_is_not_kept(mounted: Simple) -> None:
     tickets = {mounted.open_page().ticket for _ in range(5)}
 
     assert len(tickets) == 5
@@ -74,7 +67,7 @@ def test_every_page_has_a_ticket_of_its_own_and_is_not_kept(mounted: Example) ->
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_an_empty_file_arrives(example: Example) -> None:
+def test_an_empty_file_arrives(example: Simple) -> None:
     example.upload(b"", "nothing.bin")
 
     assert (example.uploads / "nothing.bin").read_bytes() == b""
@@ -92,7 +85,7 @@ def test_an_empty_file_arrives(example: Example) -> None:
         ".hidden",
     ],
 )
-def test_a_name_is_only_ever_a_name(mounted: Example, filename: str) -> None:
+def test_a_name_is_only_ever_a_name(mounted: Simple, filename: str) -> None:
     mounted.upload(b"content", filename)
 
     assert os.listdir(mounted.uploads) == [filename]
@@ -101,7 +94,7 @@ def test_a_name_is_only_ever_a_name(mounted: Example, filename: str) -> None:
     assert requests.get(links[filename], timeout=30).content == b"content"
 
 
-def test_an_uploaded_page_is_saved_and_not_shown(mounted: Example) -> None:
+def test_an_uploaded_page_is_saved_and_not_shown(mounted: Simple) -> None:
     mounted.upload(b"<script>alert(1)</script>", "page.html")
 
     answer = requests.get(f"{mounted.app.url}/uploads/page.html", timeout=30)
@@ -109,7 +102,7 @@ def test_an_uploaded_page_is_saved_and_not_shown(mounted: Example) -> None:
     assert answer.headers["Content-Disposition"] == 'attachment; filename="page.html"'
 
 
-def test_files_of_one_name_all_arrive_even_at_the_same_time(example: Example) -> None:
+def test_files_of_one_name_all_arrive_even_at_the_same_time(example: Simple) -> None:
     contents = [bytes([65 + number]) * 1000 for number in range(6)]
 
     with ThreadPoolExecutor(6) as pool:
@@ -131,7 +124,7 @@ def test_files_of_one_name_all_arrive_even_at_the_same_time(example: Example) ->
     ["ü" * 125 + ".jpeg", "x" * 255, "." + "x" * 254],
     ids=["with a suffix", "without one", "only suffix"],
 )
-def test_a_second_file_of_the_longest_name_arrives(mounted: Example, filename: str) -> None:
+def test_a_second_file_of_the_longest_name_arrives(mounted: Simple, filename: str) -> None:
     assert len(filename.encode()) == 255  # ext4 and others take no more
     mounted.upload(b"first", filename)
 
@@ -142,7 +135,7 @@ def test_a_second_file_of_the_longest_name_arrives(mounted: Example, filename: s
 
 
 def test_the_same_handover_again_is_done_and_changes_nothing(
-    mounted: Example, tmp_path: Path
+    mounted: Simple, tmp_path: Path
 ) -> None:
     incoming_file = tmp_path / "complete"
     incoming_file.write_bytes(b"content")
@@ -154,7 +147,7 @@ def test_the_same_handover_again_is_done_and_changes_nothing(
     assert os.listdir(mounted.uploads) == ["file.txt"]
 
 
-def test_a_move_that_was_cut_short_is_completed(mounted: Example, tmp_path: Path) -> None:
+def test_a_move_that_was_cut_short_is_completed(mounted: Simple, tmp_path: Path) -> None:
     incoming_file = tmp_path / "complete"
     incoming_file.write_bytes(b"content")
     (mounted.uploads / "file.txt").write_bytes(b"somebody else's")
@@ -169,7 +162,7 @@ def test_a_move_that_was_cut_short_is_completed(mounted: Example, tmp_path: Path
 
 @pytest.mark.parametrize("secret", [None, "", "guessed", "gerät"])
 def test_nobody_without_the_secret_gets_a_file_moved(
-    mounted: Example, tmp_path: Path, secret: str | None
+    mounted: Simple, tmp_path: Path, secret: str | None
 ) -> None:
     private = tmp_path / "private.txt"
     private.write_text("private")
@@ -190,7 +183,7 @@ def test_nobody_without_the_secret_gets_a_file_moved(
 
 
 @pytest.mark.parametrize("path", ["..%2Fsecret", "%2e%2e/secret", "..%5Csecret", ".."])
-def test_no_address_leads_out_of_the_uploads_folder(mounted: Example, path: str) -> None:
+def test_no_address_leads_out_of_the_uploads_folder(mounted: Simple, path: str) -> None:
     # http.client sends the path as it stands; requests would tidy it first.
     connection = http.client.HTTPConnection("127.0.0.1", mounted.app.port, timeout=30)
     connection.request("GET", f"/uploads/{path}")
@@ -201,12 +194,12 @@ def test_no_address_leads_out_of_the_uploads_folder(mounted: Example, path: str)
     connection.close()
 
 
-def test_the_secret_is_for_its_owner_alone(mounted: Example) -> None:
+def test_the_secret_is_for_its_owner_alone(mounted: Simple) -> None:
     assert (mounted.folder / "secret").stat().st_mode & 0o777 == 0o600
     assert len((mounted.folder / "secret").read_text()) >= 32
 
 
-def test_a_cancelled_upload_is_logged_with_its_reason(example: Example) -> None:
+def test_a_cancelled_upload_is_logged_with_its_reason(example: Simple) -> None:
     page = example.open_page()
     url = urljoin(page.script_url, f"uploads/{page.ticket}")
 
@@ -217,7 +210,7 @@ def test_a_cancelled_upload_is_logged_with_its_reason(example: Example) -> None:
     assert os.listdir(example.uploads) == []
 
 
-def test_a_ticket_survives_a_crash_of_the_app(mounted: Example) -> None:
+def test_a_ticket_survives_a_crash_of_the_app(mounted: Simple) -> None:
     page = mounted.open_page()
     url = urljoin(page.script_url, f"uploads/{page.ticket}")
     facts = {"filename": "file.txt", "length": 6}
@@ -234,7 +227,7 @@ def test_a_ticket_survives_a_crash_of_the_app(mounted: Example) -> None:
     assert (mounted.uploads / "file.txt").read_bytes() == b"abcdef"
 
 
-def test_a_file_waits_for_an_app_that_is_down(beside: Example) -> None:
+def test_a_file_waits_for_an_app_that_is_down(beside: Simple) -> None:
     page = beside.open_page()
     url = urljoin(page.script_url, f"uploads/{page.ticket}")
     beside.app.kill()
@@ -251,7 +244,7 @@ def test_a_file_waits_for_an_app_that_is_down(beside: Example) -> None:
     assert (beside.uploads / "file.txt").read_bytes() == b"abc"
 
 
-def test_a_visitor_reads_that_the_incoming_server_is_down(beside: Example) -> None:
+def test_a_visitor_reads_that_the_incoming_server_is_down(beside: Simple) -> None:
     beside.incoming.kill()
 
     answer = requests.get(beside.app.url, timeout=30)
@@ -289,37 +282,3 @@ def test_public_names_are_for_the_browser_and_internal_ones_for_the_servers(
             html = requests.get(app.url, timeout=30).text
 
     assert '"//uploads.example:8443/incoming/0.1/frontend/incoming.js"' in html
-
-
-# the document
-
-
-def blocks(*languages: str) -> Sequence[str]:
-    found = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    return [code for language, code in found if language in languages]
-
-
-def normalised(text: str) -> str:
-    return " ".join(text.split())
-
-
-def test_the_document_shows_the_code_as_it_is() -> None:
-    files = [EXAMPLE / "backend.py", EXAMPLE / "frontend_tmpl.html"]
-    code = [normalised(path.read_text()) for path in files]
-    shown = blocks("python", "html", "js")
-
-    assert len(shown) > 10
-    for block in shown:
-        assert any(normalised(block) in text for text in code), block
-
-
-def test_the_commands_of_the_document_are_understood() -> None:
-    commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
-    starts = [words for words in commands if words[1].endswith("backend.py")]
-    servers = [words for words in commands if words[0].endswith("/incoming")]
-    assert (len(starts), len(servers)) == (3, 1)
-
-    for _, script, *options in starts:
-        runpy.run_path(str(ROOT / script))["main"].make_context("backend.py", options)
-    for _, command, *options in servers:
-        incoming.commands[command].make_context(command, options)

@@ -8,9 +8,9 @@ import hmac
 import itertools
 import os
 import secrets
+import sys
 from pathlib import Path
 from urllib.parse import quote
-from wsgiref.simple_server import WSGIServer
 
 import bottle
 import click
@@ -18,6 +18,9 @@ import requests
 from bottle import abort, get, post, request, response, static_file, template
 
 from incoming_wsgi import Incoming
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import serving
 
 HERE = Path(__file__).resolve().parent
 _config = {}  # filled by main(), before any worker process is forked
@@ -133,78 +136,26 @@ def style_sheet():
 
 
 @click.command()
-@click.option(
-    "--public_incoming_host",
-    metavar="HOST[:PORT]",
-    help="Incoming server, as browsers reach it.  [default: as --internal_incoming_host]",
-)
-@click.option(
-    "--internal_incoming_host",
-    metavar="HOST[:PORT]",
-    help="Incoming server, as this app reaches it.  [default: none, Incoming runs in this app]",
-)
-@click.option(
-    "--public_app_host",
-    metavar="HOST[:PORT]",
-    help="This app, as browsers reach it.  [default: localhost and the port]",
-)
-@click.option(
-    "--internal_app_host",
-    metavar="HOST[:PORT]",
-    help="This app, as Incoming reaches it.  [default: 127.0.0.1 and the port]",
-)
-@click.option("--port", default=4001, show_default=True)
-@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--server",
-    type=click.Choice(["gunicorn", "wsgiref"]),
-    default="gunicorn",
-    show_default=True,
-    help="gunicorn: two processes of eight threads; wsgiref: Bottle's own, a single thread.",
-)
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=HERE / "var",
-    help="Where the files go.  [default: var, beside this script]",
-)
-def main(
-    public_incoming_host,
-    internal_incoming_host,
-    public_app_host,
-    internal_app_host,
-    port,
-    bind,
-    server,
-    folder,
-):
+@serving.options(port=4001, folder=HERE / "var")
+def main(**given):
     """Example 1 of Incoming: a page that uploads a file."""
-    folder = folder.absolute()
-    uploads = folder / "uploads"
+    options = serving.Options(**given)
+    uploads = options.folder / "uploads"
     uploads.mkdir(parents=True, exist_ok=True)
+    app = bottle.default_app()
+    incoming = None
+    if options.internal_incoming_host is None:
+        incoming = Incoming(options.folder / "incoming")
+        app = incoming.wrap(app, prefix="/incoming")
     _config.update(
         uploads=uploads,
-        secret=load_secret(folder / "secret"),
-        internal_app_host=internal_app_host or f"127.0.0.1:{port}",
+        secret=load_secret(options.folder / "secret"),
+        incoming=incoming,
+        internal_incoming_host=options.internal_incoming_host,
+        public_incoming_url=options.public_incoming_url,
+        internal_app_host=options.internal_app_host,
     )
-
-    app = bottle.default_app()
-    if internal_incoming_host or public_incoming_host:
-        _config["incoming"] = None
-        _config["internal_incoming_host"] = internal_incoming_host or public_incoming_host
-        # Without a scheme, a browser takes that of the page: http or https.
-        _config["public_incoming_url"] = (
-            f"//{public_incoming_host or internal_incoming_host}/incoming"
-        )
-    else:
-        incoming = Incoming(folder / "incoming")
-        app = incoming.wrap(app, prefix="/incoming")
-        _config["incoming"] = incoming
-        _config["public_incoming_url"] = "/incoming"
-
-    address = f"http://{public_app_host or f'localhost:{port}'}/"
-    serve = {"gunicorn": serve_with_gunicorn, "wsgiref": serve_with_wsgiref}[server]
-    serve(app, bind, port, ready=lambda: click.echo(f"Open {address}"))
+    options.serve(app)
 
 
 def load_secret(path):
@@ -215,31 +166,6 @@ def load_secret(path):
         fresh.write_text(secrets.token_urlsafe())
         fresh.rename(path)
     return path.read_text()
-
-
-def serve_with_gunicorn(app, bind, port, ready):
-    from gunicorn.config import Config
-
-    options = {
-        "worker_class": "gthread",
-        "workers": 2,
-        "threads": 8,
-        "loglevel": "warning",
-        "when_ready": lambda _: ready(),
-        # From gunicorn 25 on: a socket that all instances of a user would share.
-        "control_socket_disable": True,
-    }
-    known = {name: value for name, value in options.items() if name in Config().settings}
-    bottle.run(app, server="gunicorn", host=bind, port=port, quiet=True, **known)
-
-
-def serve_with_wsgiref(app, bind, port, ready):
-    class Server(WSGIServer):
-        def server_activate(self):
-            super().server_activate()  # from here on it is listening
-            ready()
-
-    bottle.run(app, server="wsgiref", host=bind, port=port, quiet=True, server_class=Server)
 
 
 if __name__ == "__main__":

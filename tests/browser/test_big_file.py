@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from example_simple import Example, start
+from example_simple import Simple, start
 from playwright import sync_api as playwright
 from processes import resident_bytes, workers
 from waiting import wait_until
@@ -48,7 +48,7 @@ def choose(page: playwright.Page, path: Path) -> None:
     page.get_by_label("File to upload").set_input_files(path)
 
 
-def wait_until_it_is_there(page: playwright.Page, example: Example, name: str, digest: str) -> None:
+def wait_until_it_is_there(page: playwright.Page, example: Simple, name: str, digest: str) -> None:
     # wait_for_function would be cut off by the page's default; this says what the page says.
     message = page.locator("#message")
     playwright.expect(message).to_have_text(f"{name} has arrived.", timeout=LONGEST_S * 1000)

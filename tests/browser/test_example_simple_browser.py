@@ -8,20 +8,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from example_simple import Example, backend, stand_alone, start
+from example_apps import stand_alone
+from example_simple import Simple, backend, start
 from playwright import sync_api as playwright
 
 MIB = 1 << 20
 
 
 @pytest.fixture(params=["gunicorn", "wsgiref", "beside"])
-def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Example]:
+def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Simple]:
     with ExitStack() as stack:
         yield start(request.param, tmp_path, stack)
 
 
 @pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Example]:
+def mounted(tmp_path: Path) -> Iterator[Simple]:
     with ExitStack() as stack:
         yield start("gunicorn", tmp_path, stack)
 
@@ -49,7 +50,7 @@ def listed(page: playwright.Page) -> list[str]:
 
 
 def test_a_selected_file_arrives_and_is_in_the_list(
-    example: Example, page: playwright.Page, tmp_path: Path
+    example: Simple, page: playwright.Page, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "Grüße 你好 <b>.bin", 10 * MIB + 1)
     page.goto(example.app.url)
@@ -66,7 +67,7 @@ def test_a_selected_file_arrives_and_is_in_the_list(
 
 
 def test_one_file_after_another_needs_no_reload(
-    example: Example, page: playwright.Page, tmp_path: Path
+    example: Simple, page: playwright.Page, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "photo.jpg", 3 * MIB)
     page.goto(example.app.url)
@@ -79,7 +80,7 @@ def test_one_file_after_another_needs_no_reload(
 
 
 def test_an_upload_goes_on_when_the_server_has_been_killed(
-    mounted: Example, page: playwright.Page, tmp_path: Path
+    mounted: Simple, page: playwright.Page, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 32 * MIB)
     page.goto(mounted.app.url)
@@ -119,7 +120,7 @@ def test_a_file_that_cannot_be_taken_is_said_and_another_one_can_be_selected(
 
 
 def test_the_page_says_that_the_library_cannot_be_loaded(
-    mounted: Example, page: playwright.Page
+    mounted: Simple, page: playwright.Page
 ) -> None:
     page.route("**/incoming.js", lambda route: route.abort())
 
@@ -134,7 +135,7 @@ def test_the_page_says_that_the_library_cannot_be_loaded(
 
 
 def test_a_file_can_be_downloaded_during_an_upload(
-    mounted: Example, page: playwright.Page, tmp_path: Path
+    mounted: Simple, page: playwright.Page, tmp_path: Path
 ) -> None:
     mounted.upload(b"there already", "first.txt")
     page.goto(mounted.app.url)
@@ -152,7 +153,7 @@ def test_a_file_can_be_downloaded_during_an_upload(
 
 
 def test_a_person_is_asked_before_an_upload_is_given_up(
-    mounted: Example, page: playwright.Page, tmp_path: Path
+    mounted: Simple, page: playwright.Page, tmp_path: Path
 ) -> None:
     page.goto(mounted.app.url)
     # Chunks are on their way as long as the test wants.

@@ -11,7 +11,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from processes import workers
 from waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,7 +34,7 @@ def clone(tmp_path):
     return folder
 
 
-def test_the_first_command_starts_example_1(clone):
+def test_the_first_command_starts_the_examples(clone):
     section = (clone / "README.md").read_text().partition("## See it run")[2]
     command = re.search(r"```sh\n(.+?)\n```", section, re.DOTALL)[1]
     environ = {
@@ -57,12 +56,27 @@ def test_the_first_command_starts_example_1(clone):
             (line.split()[1] for line in process.stdout if line.startswith("Open http://")), None
         )
         assert address, "no address was printed"
-        with urllib.request.urlopen(address, timeout=30) as page:
-            assert 'type="file"' in page.read().decode()
-        # The shell waits for gunicorn's master, and that has two workers.
-        (master,) = workers(process.pid)
-        wait_until(lambda: len(workers(master)) == 2, "two workers")
+        links = re.findall(r'<a href="(.+?)">', read(address))
+        assert len(links) == len(list((clone / "examples").glob("[0-9]*-*/backend.py"))) > 0
+        for link in links:
+            assert 'type="file"' in read(link)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
+    # They end with it, even if it is killed.
+    for link in links:
+        wait_until(lambda link=link: not is_there(link), "the end of the examples")
+
+
+def read(address):
+    with urllib.request.urlopen(address, timeout=30) as page:
+        return page.read().decode()
+
+
+def is_there(address):
+    try:
+        read(address)
+    except OSError:
+        return False
+    return True
