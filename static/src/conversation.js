@@ -17,6 +17,7 @@ import { fork, wait, wait_or_wake } from "./waiting.js";
 
 /** @typedef {import("./backoff.js").Backoff} Backoff */
 /** @typedef {import("./chunk.js").Chunk} Chunk */
+/** @typedef {import("./digester.js").Digester} Digester */
 /** @typedef {import("./pace.js").Pace} Pace */
 /** @typedef {import("./slots.js").Slots} Slots */
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
@@ -32,6 +33,7 @@ import { fork, wait, wait_or_wake } from "./waiting.js";
  * @property {string | null} relative_path
  * @property {UploadResource} resource
  * @property {StoredDigest[]} sent of the chunks that have arrived from this page
+ * @property {Digester} digester of the whole page
  * @property {Slots} chunk_slots of the whole page
  * @property {Pace} pace
  * @property {Backoff} backoff
@@ -65,11 +67,11 @@ const TELL_APP_WITHIN_S = 60;
  * @returns {Promise<UploadView>} in a final state
  */
 export async function deliver(means, listener, signal) {
-  const { file, resource, pace, backoff, surroundings } = means;
+  const { file, resource, digester, pace, backoff, surroundings } = means;
   let view = await announce(means, signal);
-  if (!listener.is_known && is_receiving(view) && view.received.length > 0 && surroundings.find_sha256()) {
+  if (!listener.is_known && is_receiving(view) && view.received.length > 0 && digester.is_there) {
     const { digests = [] } = await resource.ask(signal);
-    if (!(await is_same_file(surroundings, file, digests))) throw new WrongFile();
+    if (!(await is_same_file(digester, surroundings.random, file, digests))) throw new WrongFile();
   }
   const tally = new Tally(file.size, view.received);
   pace.suggest(view);
@@ -194,16 +196,16 @@ async function send_missing(means, tally, on_change, signal) {
  * @returns {Promise<boolean>} false if there was nothing left to send
  */
 async function send_next(means, tally, on_change, { signal, abort }) {
-  const { file, resource, sent, chunk_slots, pace, backoff, surroundings } = means;
+  const { file, resource, sent, digester, chunk_slots, pace, backoff, surroundings } = means;
   // First the slot, then the chunk: what is missing may change while one waits.
   const give_back = await chunk_slots.take(signal);
   try {
     const flight = tally.take_off(pace.bytes);
     if (flight === null) return false;
     on_change();
-    const chunk = await read_chunk(surroundings, file, flight.range);
+    const chunk = await read_chunk(digester, file, flight.range);
     // With the last chunk it is complete: the last chance to notice that it was overwritten meanwhile.
-    if (tally.is_all_taken && !(await is_same_file(surroundings, file, sent))) throw new FileUnreadable();
+    if (tally.is_all_taken && !(await is_same_file(digester, surroundings.random, file, sent))) throw new FileUnreadable();
     const on_sent = (/** @type {number} */ bytes) => {
       flight.sent = bytes;
       on_change();
@@ -242,12 +244,12 @@ const bytes_of = ({ range: [start, stop] }) => stop - start;
  * @param {Chunk} chunk
  * @param {Means} means
  */
-async function learn(failure, chunk, { pace, surroundings }) {
+async function learn(failure, chunk, { pace, digester }) {
   if (!(failure instanceof RequestFailure)) return;
   if (failure.status === 413) pace.refused(bytes_of(chunk), failure.max_chunk_bytes);
   if (is_too_slow(failure)) pace.failed(bytes_of(chunk));
   // For a file that has changed on disk a browser reports no more than a failed request, or a stall.
-  if (failure.status === 0 || failure.code === "digest_mismatch") await check_unchanged(surroundings, chunk);
+  if (failure.status === 0 || failure.code === "digest_mismatch") await check_unchanged(digester, chunk);
 }
 
 /** @returns {Generator<number, never>} seconds */

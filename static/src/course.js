@@ -16,6 +16,7 @@ import { Tally } from "./tally.js";
 import { is_receiving } from "./upload_resource.js";
 import { wait, wait_or_wake } from "./waiting.js";
 
+/** @typedef {import("./digester.js").Digester} Digester */
 /** @typedef {import("./notebook.js").Notebook} Notebook */
 /** @typedef {import("./slots.js").Slots} Slots */
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
@@ -39,6 +40,7 @@ import { wait, wait_or_wake } from "./waiting.js";
  *
  * @typedef {object} Collaborators
  * @property {Transport} transport
+ * @property {Digester} digester
  * @property {Slots} file_slots
  * @property {Slots} chunk_slots
  * @property {Notebook} notebook
@@ -164,7 +166,7 @@ export class Course {
    * @param {(resource: UploadResource) => void} claim
    */
   async #deliver(signal, claim) {
-    const { chunk_slots, surroundings } = this.shared;
+    const { digester, chunk_slots, surroundings } = this.shared;
     const { file, relative_path } = this.assignment;
     // Somebody who only waits for the app to take the file is in nobody's way.
     const give_back = this.is_complete ? () => {} : await this.#wait_for_turn(signal);
@@ -172,7 +174,10 @@ export class Course {
       const resource = await this.#destination.load_resource(signal);
       claim(resource);
       return await deliver(
-        { file, relative_path, resource, sent: this.#sent, chunk_slots, pace: this.#pace, backoff: this.#backoff, surroundings },
+        {
+          ...{ file, relative_path, resource, digester, chunk_slots, surroundings },
+          ...{ sent: this.#sent, pace: this.#pace, backoff: this.#backoff },
+        },
         {
           is_known: this.is_announced,
           on_connected: (tally, view) => this.#unless(signal, () => this.#on_connected(tally, view)),

@@ -2,6 +2,7 @@
  * The library object that a page gets, as `incoming` or as the exports of the module.
  */
 
+import { Digester } from "./digester.js";
 import { Notebook } from "./notebook.js";
 import { find_resumable } from "./resumable.js";
 import { find_frontend_url } from "./server_url.js";
@@ -36,6 +37,7 @@ export function create_library(script_url) {
   let hostname = null;
   const shared = {
     transport: create_transport(browser),
+    digester: new Digester(browser),
     file_slots: new Slots(configuration.files_at_once),
     chunk_slots: new Slots(configuration.chunks_at_once),
     notebook: new Notebook(browser),

@@ -16,7 +16,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 const START_BYTES = MIB; // nginx takes no more until it is told to (client_max_body_size)
-const LARGEST_BYTES = 16 * MIB; // a chunk is in memory while its digest is worked out
+const LARGEST_BYTES = 8 * MIB; // it is in memory, twice, while its digest is worked out
 const SMALLEST_BYTES = 64 * KIB; // a line of 20 kbit/s carries it within the stall time-out
 const SMALLEST_REFUSED_BYTES = KIB;
 

@@ -15,7 +15,7 @@
  * @property {(callback: () => void) => (() => void)} on_wake calls back when the browser is online
  *   again or its page is shown again; returns a function that forgets the callback
  * @property {(error: unknown) => void} report makes an error of the page's own visible to its developer
- * @property {() => ((bytes: ArrayBuffer) => Promise<ArrayBuffer>) | null} find_sha256 null where the
+ * @property {() => ((bytes: Uint8Array<ArrayBuffer>) => Promise<ArrayBuffer>) | null} find_sha256 null where the
  *   browser has none: for that a page must have come by https or from localhost
  * @property {(name: string, on_lost: () => void) => (() => void)} claim takes the name from whoever
  *   has it in any tab and calls back when somebody takes it from here; returns a function that lets go

@@ -50,8 +50,8 @@ export const is_final = (view) => FINAL.includes(view.state);
 // even when each takes 12 when quoted.
 const MAX_REASON_CHARACTERS = 500;
 
-/** @param {ArrayBuffer} bytes */
-const to_base64 = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes)));
+/** @param {string} hex */
+const to_base64 = (hex) => btoa(hex.replace(/../g, (byte) => String.fromCharCode(parseInt(byte, 16))));
 
 export class UploadResource {
   /**
@@ -98,14 +98,14 @@ export class UploadResource {
    * @param {AbortSignal} signal
    * @returns {Promise<UploadView>}
    */
-  async store({ range: [start, stop], length, body, digest }, on_sent, signal) {
+  async store({ range: [start, stop], length, body, sha256 }, on_sent, signal) {
     /** @type {Record<string, string>} */
     const headers = {
       "Content-Type": "application/octet-stream",
       "Content-Range": `bytes ${start}-${stop - 1}/${length}`,
       "If-Match": `"${this.file_tag}"`,
     };
-    if (digest !== null) headers["Content-Digest"] = `sha-256=:${to_base64(digest)}:`;
+    if (sha256 !== null) headers["Content-Digest"] = `sha-256=:${to_base64(sha256)}:`;
     return read_view(await this.transport.put({ url: this.url, headers, body, on_sent, signal }));
   }
 

@@ -32,12 +32,6 @@ def mounted(tmp_path: Path) -> Iterator[Dynamic]:
         yield start("gunicorn", tmp_path, stack)
 
 
-@pytest.fixture
-def page(page: playwright.Page) -> playwright.Page:
-    complete_library(page, "async () => []")
-    return page
-
-
 def complete_library(page: playwright.Page, resumable: str) -> None:
     """Let `incoming.resumable` of the browser library be this function of JavaScript."""
 
@@ -270,3 +264,24 @@ def test_what_an_earlier_page_has_begun_goes_on_or_is_discarded(
 
     playwright.expect(rows).to_have_count(1)
     assert page.title() == "notes.txt: The visitor does not want to go on"
+
+
+def test_after_a_reload_the_same_file_goes_on(
+    mounted: Dynamic, page: playwright.Page, tmp_path: Path
+) -> None:
+    path = make_file(tmp_path, "film.mp4", 24 * MIB)
+    page.goto(mounted.app.url)
+    limit_speed(page, 4 * MIB)
+    page.get_by_label("Files to upload").set_input_files(path)
+    acked = card(page, "film.mp4").locator("[data-property=bytes_acked]")
+    wait_until(lambda: int(acked.text_content() or 0) > 4 * MIB, "a part of the film")
+    page.on("dialog", lambda dialog: dialog.accept())
+
+    page.reload()
+    row = page.locator("#left-over li")
+    playwright.expect(row).to_contain_text("film.mp4")
+    limit_speed(page, -1)
+    row.get_by_label("Choose the file again").set_input_files(path)
+
+    playwright.expect(card(page, "film.mp4").get_by_role("status")).to_have_text("It has arrived.")
+    playwright.expect(row).to_have_count(0)

@@ -120,9 +120,7 @@ def test_a_line_on_which_nothing_passes_is_noticed_and_the_request_replaced(
 # ---- the server
 
 
-def test_the_server_is_killed_and_started_again(
-    app: App, uploads: Uploads, tmp_path: Path
-) -> None:
+def test_the_server_is_killed_and_started_again(app: App, uploads: Uploads, tmp_path: Path) -> None:
     path = make_file(tmp_path, "film.mp4", 24 * MIB)
     uploads.start(path)
     uploads.wait_for("upload.frac_complete > 0.2")
@@ -170,9 +168,7 @@ def test_somebody_who_is_signed_out_in_the_middle_goes_on_after_signing_in(
 # ---- nginx in front, as it is installed
 
 
-def test_nginx_with_its_default_limits_is_no_obstacle(
-    app: App, page: Page, tmp_path: Path
-) -> None:
+def test_nginx_with_its_default_limits_is_no_obstacle(app: App, page: Page, tmp_path: Path) -> None:
     path = make_file(tmp_path, "film.mp4", 20 * MIB)
     with nginx(app.server.port, folder=tmp_path) as front:
         uploads = Uploads(page, front.url)
@@ -285,7 +281,9 @@ def test_of_two_tabs_the_second_takes_over_and_the_first_says_so(
 
         second.start(path, ticket=ticket)
         first.wait_for("upload.paused")
-        assert first.get("upload.state_msg") == "Paused: This upload goes on in another tab or window"
+        assert (
+            first.get("upload.state_msg") == "Paused: This upload goes on in another tab or window"
+        )
         second.wait_for("upload.frac_complete > 0.3")
         first.run("upload.pause('unpause')")
         second.wait_for("upload.paused")
@@ -296,9 +294,7 @@ def test_of_two_tabs_the_second_takes_over_and_the_first_says_so(
     assert [entry.name for entry in app.arrived.iterdir()] == ["film.mp4"]
 
 
-def test_five_files_at_once_go_three_at_a_time(
-    app: App, uploads: Uploads, tmp_path: Path
-) -> None:
+def test_five_files_at_once_go_three_at_a_time(app: App, uploads: Uploads, tmp_path: Path) -> None:
     paths = [make_file(tmp_path, f"photo {number}.jpg", 3 * MIB, number) for number in range(5)]
     uploads.choose(*paths)
     for number in range(5):

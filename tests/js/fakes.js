@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 
 import { Aborted, RequestFailure } from "../../static/src/errors.js";
+import { Digester } from "../../static/src/digester.js";
 import { Notebook } from "../../static/src/notebook.js";
 import { Slots } from "../../static/src/slots.js";
 import { Uploader } from "../../static/src/uploader.js";
@@ -84,7 +85,7 @@ export class FakeSurroundings {
 
   make_secure() {
     this.find_sha256 = () => async (bytes) => {
-      const { buffer, byteOffset, byteLength } = createHash("sha256").update(new Uint8Array(bytes)).digest();
+      const { buffer, byteOffset, byteLength } = createHash("sha256").update(bytes).digest();
       return buffer.slice(byteOffset, byteOffset + byteLength);
     };
   }
@@ -276,7 +277,8 @@ export function arrange({
   relative_path = null,
 } = {}) {
   const notebook = new Notebook(surroundings);
-  const shared = { transport: server.transport, file_slots, chunk_slots, notebook, surroundings };
+  const digester = new Digester(surroundings);
+  const shared = { transport: server.transport, digester, file_slots, chunk_slots, notebook, surroundings };
   const frontend_url = "http://host/incoming/frontend/";
   const uploader = new Uploader(shared, { frontend_url, ticket, file, relative_path, file_handle: null, remember: true });
   const events = [];

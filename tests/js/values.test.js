@@ -60,14 +60,14 @@ test("the first chunk goes alone and has at most 1 MiB, which any proxy takes", 
 });
 
 test("quick chunks grow and get company, up to what the server allows", () => {
-  assert.deepEqual(land(pace(), 0.1, 0.1, 0.5, 0.9, 1, 2), [[2, 2], [4, 3], [8, 4], [16, 4], [16, 4], [16, 4]]);
+  assert.deepEqual(land(pace(), 0.1, 0.1, 0.5, 0.9, 1), [[2, 2], [4, 3], [8, 4], [8, 4], [8, 4]]);
   assert.deepEqual(land(pace({ max_chunk_bytes: 3 * MIB, send_ahead: 2 }), 0.1, 0.1, 0.1), [[2, 2], [3, 2], [3, 2]]);
 });
 
-test("chunks never exceed 16 MiB, for each is in memory while its digest is worked out", () => {
+test("chunks never exceed 8 MiB, for each is in memory while its digest is worked out", () => {
   const fast = pace({ max_chunk_bytes: 1024 * MIB });
   land(fast, ...Array(20).fill(0.1));
-  assert.equal(fast.bytes, 16 * MIB);
+  assert.equal(fast.bytes, 8 * MIB);
 });
 
 test("chunks of 3 to 8 seconds stay as they are", () => {
