@@ -121,7 +121,8 @@ def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
     folder = request.path_info.split("/")[1]
     if folder != "style.css":
         request.path_info_pop()
-    response = request.get_response(FOLDERS[folder]) if folder in FOLDERS else Response(status=404)
+    # Browsers ask for a favicon.ico, and there is none.
+    response = request.get_response(FOLDERS[folder]) if folder in FOLDERS else Response(status=204)
     if response.content_type != "text/javascript" and request.path.endswith(".js"):
         response.content_type = "text/javascript"
     response.headers["Content-Security-Policy"] = "default-src 'self'"

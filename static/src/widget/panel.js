@@ -109,6 +109,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     timer = null;
     for (const row of marked) row.update(words);
     marked.clear();
+    list.classList.toggle("many", rows.size > 50); // then only what is in view is laid out
     const sum = summarise(uploads());
     total.update(sum, words);
     announcer.update(uploads(), failures);
@@ -276,7 +277,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     const { accept, multiple } = settings();
     const { text } = words;
     const fit = found.filter(({ file }) => is_accepted(file, accept));
-    const unfit = found.filter((one) => !fit.includes(one));
+    const unfit = found.filter(({ file }) => !is_accepted(file, accept));
     const complaints = [
       unread.length > 0 && text("not_readable", { name: unread[0], count: unread.length }),
       unfit.length > 0 && text("not_accepted", { name: unfit[0]?.file.name, count: unfit.length }),
@@ -295,11 +296,13 @@ export function create_panel(library, surroundings, { host, root, settings, tick
   async function add(found) {
     if (found.length === 0) return [];
     const fresh = document.createDocumentFragment();
+    let first = /** @type {HTMLElement | null} */ (null);
     const promises = at_once(() => {
       if (!settings().multiple) make_room();
+      const waiting = [...rows].filter(({ subject }) => !subject.uploader);
       const made = found.map((one) => {
-        const unfinished = [...rows].find(({ subject: { uploader, resumable, working } }) => {
-          return !uploader && !working && resumable && !resumable.in_another_tab && resumable.matches(one.file);
+        const unfinished = waiting.find(({ subject: { resumable, working } }) => {
+          return !working && resumable && !resumable.in_another_tab && resumable.matches(one.file);
         });
         if (unfinished) return go_on(unfinished, one);
         const uploader = create_uploader(one);
@@ -308,11 +311,11 @@ export function create_panel(library, surroundings, { host, root, settings, tick
         begin(row, uploader);
         return uploader;
       });
-      const first = /** @type {HTMLElement | null} */ (fresh.firstElementChild);
+      first = /** @type {HTMLElement | null} */ (fresh.firstElementChild);
       list.append(fresh);
-      if (first) list.scrollTop = first.offsetTop;
       return made;
     });
+    if (first) list.scrollTop = first.offsetTop;
     return (await Promise.all(promises)).filter((uploader) => uploader !== null);
   }
 

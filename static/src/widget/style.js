@@ -133,15 +133,15 @@ li button:not([part~=button]):is(:hover, :focus-visible) span {
 }
 [part=list]:empty { display: none; }
 li {
+  position: relative;
   --tone: var(--quiet);
   display: grid;
   grid-template-columns: auto 1fr auto auto;
   column-gap: .75rem;
   align-items: center;
   padding: .75rem 1rem;
-  content-visibility: auto;
-  contain-intrinsic-size: auto 5rem;
 }
+.many li { content-visibility: auto; contain-intrinsic-size: auto 5rem; }
 li + li { border-top: 1px solid var(--line); }
 li:focus-visible { outline-offset: -3px; }
 li[data-tone=busy] { --tone: var(--accent); }
