@@ -262,6 +262,24 @@ def test_a_function_gives_the_tickets_and_the_server_can_be_named(element: Eleme
     assert configured == [{"server_url": "https://up.example/incoming"}]
 
 
+def test_what_was_set_before_the_element_was_defined_is_not_lost(element: Element) -> None:
+    element.page.evaluate(
+        """() => {
+          const other = document.implementation.createHTMLDocument();
+          globalThis.element = other.createElement("incoming-upload"); // not defined there
+          Object.assign(element, {
+            tickets: () => "mine", multiple: true, accept: ".pdf", texts: { choose_files: "Les" },
+          });
+          document.body.append(element);
+        }"""
+    )
+
+    label = element.page.get_by_label("Les")
+    expect(label).to_have_attribute("accept", ".pdf")
+    element.add("a.pdf")
+    assert element.page.evaluate("fake.uploaders[0].ticket()") == "mine"
+
+
 def test_a_page_that_forgot_the_tickets_reads_what_is_missing(element: Element) -> None:
     element.show()
     element.page.evaluate("element.removeAttribute('ticket-url')")
@@ -404,6 +422,24 @@ def test_an_unfinished_upload_goes_on_when_its_file_is_added_again(element: Elem
     ]
 
 
+def test_what_the_server_has_given_up_meanwhile_begins_anew(element: Element) -> None:
+    element.show("multiple", resumables=[{"filename": "film.mp4"}])
+    expect(element.row("film.mp4")).to_be_visible()
+    element.page.evaluate(
+        """() => {
+          fake.resumables[0].resume = async () => {
+            throw Object.assign(new Error(), { code: "unknown_upload" });
+          };
+        }"""
+    )
+
+    element.add("film.mp4")
+
+    expect(element.button("Pause film.mp4")).to_be_visible()
+    expect(element.page.get_by_role("listitem")).to_have_count(1)
+    assert element.calls(0) == ["start"]
+
+
 def test_continue_asks_for_the_file_and_takes_no_other(element: Element, tmp_path: Path) -> None:
     for name in ("wrong.mp4", "film.mp4"):
         (tmp_path / name).write_bytes(b"x")
@@ -533,6 +569,7 @@ def test_a_form_gets_the_ids_and_waits_for_them(element: Element) -> None:
     assert element.page.evaluate(entries) == ["id-a", "id-b"]
     element.page.evaluate("document.querySelector('form').reset()")
     assert element.page.evaluate(entries) == []
+    expect(element.page.get_by_role("listitem")).to_have_count(0)
 
 
 def test_the_page_is_kept_from_being_left_only_while_something_would_be_lost(

@@ -38,8 +38,8 @@ export function create_element_class(library, surroundings, Base) {
       this._form_disabled = false;
       /** @type {Record<string, Text>} */
       this._texts = {};
-      /** @type {((file: File) => string | Promise<string>) | null} */
-      this.tickets = null;
+      /** It may have been set before the element was defined. @type {((file: File) => string | Promise<string>) | null} */
+      this.tickets = /** @type {any} */ (this).tickets ?? null;
       /** What the form has been told. */
       this._value = "";
       this._panel = create_panel(library, surroundings, {
@@ -60,7 +60,7 @@ export function create_element_class(library, surroundings, Base) {
     }
 
     connectedCallback() {
-      for (const property of ["tickets", "texts", ...FLAGS, ...WORDS.map(property_name)]) this._upgrade(property);
+      for (const property of ["texts", ...FLAGS, ...WORDS.map(property_name)]) this._upgrade(property);
       this._panel.connect();
     }
 
@@ -81,8 +81,7 @@ export function create_element_class(library, surroundings, Base) {
     }
 
     formResetCallback() {
-      this._panel.cancel_all();
-      this._panel.clear();
+      this._panel.forget("The form was reset");
     }
 
     get texts() {
@@ -151,7 +150,7 @@ export function create_element_class(library, surroundings, Base) {
     /** A property that was set before the element was defined hides the one of the class. @param {string} property */
     _upgrade(property) {
       const self = /** @type {any} */ (this);
-      if (!Object.hasOwn(self, property) || property === "tickets") return;
+      if (!Object.hasOwn(self, property)) return;
       const value = self[property];
       delete self[property];
       self[property] = value;

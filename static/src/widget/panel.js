@@ -126,6 +126,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
 
   /** Do many things and draw once. @template Result @param {() => Result} action @returns {Result} */
   function at_once(action) {
+    if (holding) return action();
     holding = true;
     try {
       return action();
@@ -234,9 +235,14 @@ export function create_panel(library, surroundings, { host, root, settings, tick
   /** @param {Row} row @param {Found} [found] */
   function go_on(row, found) {
     return attempt(row, async () => {
-      const uploader = await /** @type {ResumableUpload} */ (row.subject.resumable).resume(found?.file);
       row.subject.found = found ?? null;
-      return uploader;
+      try {
+        return await /** @type {ResumableUpload} */ (row.subject.resumable).resume(found?.file);
+      } catch (/** @type {any} */ problem) {
+        // The server has given it up meanwhile: then from the beginning.
+        if (!found || problem.code !== "unknown_upload") throw problem;
+        return create_uploader(found);
+      }
     });
   }
 
@@ -298,7 +304,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     const fresh = document.createDocumentFragment();
     let first = /** @type {HTMLElement | null} */ (null);
     const promises = at_once(() => {
-      if (!settings().multiple) make_room();
+      if (!settings().multiple) forget("Replaced by another file");
       const waiting = [...rows].filter(({ subject }) => !subject.uploader);
       const made = found.map((one) => {
         const unfinished = waiting.find(({ subject: { resumable, working } }) => {
@@ -319,14 +325,15 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     return (await Promise.all(promises)).filter((uploader) => uploader !== null);
   }
 
-  /** A chooser for one file forgets the one before. */
-  function make_room() {
-    for (const row of rows) {
-      const { uploader } = row.subject;
-      if (!uploader) continue;
-      uploader.cancel("Replaced by another file");
-      if (is_over(uploader) || uploader.cancelling) remove_row(row);
-    }
+  /** Cancel all and take them off the list, unless it is too late for that. @param {string} reason */
+  function forget(reason) {
+    at_once(() => {
+      for (const row of rows) {
+        const { uploader } = row.subject;
+        uploader?.cancel(reason);
+        if (uploader && (is_over(uploader) || uploader.cancelling)) remove_row(row);
+      }
+    });
   }
 
   /** @param {Row} row @param {MainAction | EndAction} action */
@@ -395,6 +402,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     resume_all,
     cancel_all,
     clear,
+    forget,
     input: zone.input,
     /** @param {string} key */
     text: (key) => words.text(key),

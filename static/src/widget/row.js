@@ -94,7 +94,7 @@ export function create_row(document, about, act) {
   );
 
   /** @type {Record<string, unknown>} */
-  const shown = {};
+  const shown = { detail: "" };
   /**
    * @template {string | number | boolean | null} Value
    * @param {string} what

@@ -19,7 +19,6 @@ const CSS = `
   --radius: var(--incoming-radius, .75rem);
   display: block;
   color: var(--ink);
-  font-family: var(--incoming-font, inherit);
   line-height: 1.4;
   text-align: start;
 }
