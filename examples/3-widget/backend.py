@@ -1,6 +1,6 @@
 """Example 3: the upload element.
 
-One tag in the page gives a drop zone, many files and folders at once, bars, buttons and error texts.
+One tag in the page gives a drop zone, many files and folders at once, bars, buttons and errors.
 """
 
 from pathlib import Path
