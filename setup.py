@@ -35,7 +35,12 @@ setup(
     package_dir={"incoming_wsgi.static": "static"},
     package_data={
         "incoming_wsgi": ["py.typed"],
-        "incoming_wsgi.static": ["incoming.js", "incoming.mjs"],
+        "incoming_wsgi.static": [
+            "incoming.js",
+            "incoming.mjs",
+            "incoming-upload.js",
+            "incoming-upload.mjs",
+        ],
     },
     install_requires=["click>=8.1", "requests>=2.28", "webob>=1.8.10"],
     extras_require={

@@ -10,7 +10,8 @@ from webob import Response
 
 __all__ = ["Assets"]
 
-NAMES = ("incoming.js", "incoming.mjs")  # for a classic script tag, and for import
+# For a classic script tag, and for import: the library, and the element with the library in it.
+NAMES = ("incoming.js", "incoming.mjs", "incoming-upload.js", "incoming-upload.mjs")
 # In an installed package, and in the project's own folder.
 FOLDERS = (Path(__file__).with_name("static"), Path(__file__).parent.with_name("static"))
 

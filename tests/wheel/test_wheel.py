@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import incoming_wsgi
+from incoming_wsgi.assets import NAMES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -66,7 +67,7 @@ def test_it_has_every_module_the_types_and_the_licence_and_nothing_else():
     source = ROOT / "incoming_wsgi"
     expected = {f"incoming_wsgi/{path.relative_to(source)}" for path in source.rglob("*.py")}
     expected |= {"incoming_wsgi/py.typed"}
-    expected |= {f"incoming_wsgi/static/{name}" for name in ("incoming.js", "incoming.mjs")}
+    expected |= {f"incoming_wsgi/static/{name}" for name in NAMES}
     assert inside == expected
     assert any(path.name == "LICENSE" for path in files)
 
