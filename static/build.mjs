@@ -3,12 +3,13 @@
  *
  * The library comes without comments and spaces, but with every name: people look into what runs in
  * their pages, and a stack trace should say something. The element comes with the library in it and
- * is minified; it has to be quick. Browsers of 2022 and later understand both as they are.
+ * is minified as far as it goes. Browsers of 2022 and later understand both as they are.
  */
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build, transform } from "esbuild";
+import { minify } from "terser";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
@@ -40,11 +41,18 @@ export async function build_library(out_folder) {
       banner: { js: "// incoming_wsgi browser library, MIT license. Generated from static/src by npm run build." },
       ...options,
     });
-  const minified = { minify: true, plugins: [minified_style] };
   await bundle("global.js", "incoming.js", "iife");
   await bundle("module.js", "incoming.mjs", "esm");
-  await bundle("widget/global.js", "incoming-upload.js", "iife", minified);
-  await bundle("widget/module.js", "incoming-upload.mjs", "esm", minified);
+  for (const [entry, file_name, format] of [
+    ["widget/global.js", "incoming-upload.js", "iife"],
+    ["widget/module.js", "incoming-upload.mjs", "esm"],
+  ]) {
+    await bundle(entry, file_name, format, { minify: true, plugins: [minified_style] });
+    const path = `${out_folder}/${file_name}`;
+    const module = format === "esm";
+    const { code } = await minify(await readFile(path, "utf8"), { module, compress: { passes: 3 }, format: { comments: /MIT/ } });
+    await writeFile(path, `${code}\n`);
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await build_library(process.argv[2] ?? here);

@@ -10,20 +10,22 @@ const FIRST_S = 0.5;
 const LONGEST_S = 60;
 
 export class Backoff {
+  #random;
+  #failures = 0;
+
   /** @param {() => number} random a number in [0, 1) */
   constructor(random) {
-    this.random = random;
-    this.failures = 0;
+    this.#random = random;
   }
 
   /** @returns {number} seconds */
   next() {
-    const limit_s = Math.min(LONGEST_S, FIRST_S * 2 ** this.failures);
-    this.failures += 1;
-    return limit_s * this.random();
+    const limit_s = Math.min(LONGEST_S, FIRST_S * 2 ** this.#failures);
+    this.#failures += 1;
+    return limit_s * this.#random();
   }
 
   reset() {
-    this.failures = 0;
+    this.#failures = 0;
   }
 }

@@ -66,6 +66,9 @@ const CANCELLED_BY_PAGE = "Cancelled by the user";
 const IN_ANOTHER_TAB = { code: "in_another_tab", message: "This upload goes on in another tab or window" };
 
 export class Course {
+  #shared;
+  #tell;
+
   /** @type {Phase} */
   phase = "new";
   is_queued = false;
@@ -92,9 +95,9 @@ export class Course {
    * @param {(what: "progress" | "finished" | "cancelled" | "error") => void} tell
    */
   constructor(shared, assignment, tell) {
-    this.shared = shared;
+    this.#shared = shared;
     this.assignment = assignment;
-    this.tell = tell;
+    this.#tell = tell;
     this.tally = new Tally(assignment.file.size, []);
     this.#backoff = new Backoff(shared.surroundings.random);
     this.#destination = new Destination(shared, assignment);
@@ -114,7 +117,7 @@ export class Course {
   }
 
   get bytes_per_s() {
-    return this.connected ? this.speed.bytes_per_s(this.shared.surroundings.now_s()) : null;
+    return this.connected ? this.speed.bytes_per_s(this.#shared.surroundings.now_s()) : null;
   }
 
   /** Begin, or go on after a pause. */
@@ -122,7 +125,7 @@ export class Course {
     this.phase = "uploading";
     this.trouble = null;
     this.#backoff.reset();
-    const { surroundings } = this.shared;
+    const { surroundings } = this.#shared;
     /** @type {(() => void) | null} */
     let let_go = null;
     this.#persevere((signal) =>
@@ -131,7 +134,7 @@ export class Course {
         let_go ??= surroundings.claim(url, () => this.#unless(signal, () => this.#pause(IN_ANOTHER_TAB)));
       }),
     ).finally(() => let_go?.());
-    this.tell("progress");
+    this.#tell("progress");
   }
 
   pause() {
@@ -145,7 +148,7 @@ export class Course {
     this.phase = "paused";
     this.cancel_msg = null;
     this.trouble = trouble;
-    this.tell("progress");
+    this.#tell("progress");
   }
 
   /** @param {string | undefined} reason */
@@ -156,7 +159,7 @@ export class Course {
     this.trouble = null;
     this.cancel_msg = text;
     this.#persevere((signal) => this.#cancel(text, signal));
-    this.tell("progress");
+    this.#tell("progress");
   }
 
   // conversations, each tried again until it is settled
@@ -166,7 +169,7 @@ export class Course {
    * @param {(resource: UploadResource) => void} claim
    */
   async #deliver(signal, claim) {
-    const { digester, chunk_slots, surroundings } = this.shared;
+    const { digester, chunk_slots, surroundings } = this.#shared;
     const { file, relative_path } = this.assignment;
     // Somebody who only waits for the app to take the file is in nobody's way.
     const give_back = this.is_complete ? () => {} : await this.#wait_for_turn(signal);
@@ -196,9 +199,9 @@ export class Course {
 
   /** @param {AbortSignal} signal */
   async #wait_for_turn(signal) {
-    const { file_slots } = this.shared;
+    const { file_slots } = this.#shared;
     this.is_queued = file_slots.is_full;
-    if (this.is_queued) this.tell("progress");
+    if (this.is_queued) this.#tell("progress");
     try {
       return await file_slots.take(signal, { in_front: this.is_announced });
     } finally {
@@ -213,7 +216,7 @@ export class Course {
    */
   async #cancel(reason, signal) {
     const resource = await this.#destination.find_resource(signal);
-    return resource && cancel({ resource, surroundings: this.shared.surroundings }, reason, signal);
+    return resource && cancel({ resource, surroundings: this.#shared.surroundings }, reason, signal);
   }
 
   /**
@@ -237,7 +240,7 @@ export class Course {
    * @param {AbortSignal} signal
    */
   async #retry(converse, signal) {
-    const { surroundings } = this.shared;
+    const { surroundings } = this.#shared;
     for (;;) {
       try {
         return await converse(signal);
@@ -246,7 +249,7 @@ export class Course {
         if (signal.aborted || next === "fatal" || next === "refused") throw failure;
         this.#disconnect();
         this.trouble = failure;
-        this.tell("progress");
+        this.#tell("progress");
         // What the server asks for is kept; what we wait on top of it may be cut short.
         const { retry_after_s } = failure;
         const more_s = this.#backoff.next() - retry_after_s;
@@ -293,8 +296,8 @@ export class Course {
   }
 
   #on_change() {
-    this.speed.note(this.shared.surroundings.now_s(), this.tally.bytes_acked);
-    this.tell("progress");
+    this.speed.note(this.#shared.surroundings.now_s(), this.tally.bytes_acked);
+    this.#tell("progress");
   }
 
   /** @param {UploadView} view */
@@ -305,7 +308,7 @@ export class Course {
     const message = is_waiting ? reason : null;
     if (message === (this.trouble?.message ?? null)) return;
     this.trouble = message === null ? null : { code: "app_waits", message };
-    this.tell("progress");
+    this.#tell("progress");
   }
 
   // ends
@@ -316,10 +319,10 @@ export class Course {
     switch (view.state) {
       case "FINISHED":
         this.#over("finished");
-        this.tell("progress");
-        this.tell("finished");
+        this.#tell("progress");
+        this.#tell("finished");
         this.connected = false;
-        return this.tell("progress");
+        return this.#tell("progress");
       case "CANCELLED":
         return this.#end_cancelled(view.reason);
       case "FAILED":
@@ -339,7 +342,7 @@ export class Course {
     // The server has forgotten it: nothing is left to cancel.
     if (this.phase === "cancelling" && error.code === "unknown_upload") return this.#end_cancelled(null);
     if (error instanceof UploadFailure) return this.#fail(error);
-    this.shared.surroundings.report(error);
+    this.#shared.surroundings.report(error);
     this.#fail(new UploadFailure("internal_error", error.message));
   }
 
@@ -349,8 +352,8 @@ export class Course {
     this.failure = new Cancelled(this.cancel_msg);
     this.#over("cancelled");
     this.#disconnect();
-    this.tell("progress");
-    this.tell("cancelled");
+    this.#tell("progress");
+    this.#tell("cancelled");
   }
 
   /** @param {UploadFailure} failure */
@@ -361,8 +364,8 @@ export class Course {
     else this.#over("failed");
     this.#disconnect();
     this.trouble = null;
-    this.tell("progress");
-    this.tell("error");
+    this.#tell("progress");
+    this.#tell("error");
   }
 
   /** @param {Phase} phase in which nothing is left to do */

@@ -26,6 +26,17 @@ import { Uploader } from "./uploader.js";
  * @property {boolean} remember
  */
 
+/** @param {unknown} value */
+const is_count = (value) => Number.isInteger(value) && Number(value) >= 1;
+
+/** @type {Map<string, (value: unknown) => boolean>} */
+const POSSIBLE = new Map([
+  ["server_url", (value) => value === null || (typeof value === "string" && value !== "")],
+  ["files_at_once", is_count],
+  ["chunks_at_once", is_count],
+  ["remember", (value) => typeof value === "boolean"],
+]);
+
 /**
  * @param {string | null} script_url where the library came from, null if unknown
  * @returns {import("../incoming.js").Library}
@@ -47,7 +58,7 @@ export function create_library(script_url) {
   /** @param {Partial<Configuration>} changes */
   function configure(changes) {
     for (const [name, value] of Object.entries(changes)) {
-      if (!is_possible(name, value)) throw new TypeError(`configure() takes no ${name}: ${JSON.stringify(value)}`);
+      if (!POSSIBLE.get(name)?.(value)) throw new TypeError(`configure() takes no ${name}: ${JSON.stringify(value)}`);
     }
     Object.assign(configuration, changes);
     shared.file_slots.resize(configuration.files_at_once);
@@ -98,22 +109,4 @@ export function create_library(script_url) {
     set_server_hostname,
     tickets_from: (/** @type {string} */ url) => tickets_from(shared.transport, url),
   };
-}
-
-/**
- * @param {string} name
- * @param {unknown} value
- */
-function is_possible(name, value) {
-  switch (name) {
-    case "server_url":
-      return value === null || (typeof value === "string" && value !== "");
-    case "files_at_once":
-    case "chunks_at_once":
-      return Number.isInteger(value) && Number(value) >= 1;
-    case "remember":
-      return typeof value === "boolean";
-    default:
-      return false;
-  }
 }

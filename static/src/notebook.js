@@ -26,9 +26,11 @@ const DATABASE = "incoming_wsgi";
 const TABLE = "file_handles";
 
 export class Notebook {
+  #surroundings;
+
   /** @param {Surroundings} surroundings */
   constructor(surroundings) {
-    this.surroundings = surroundings;
+    this.#surroundings = surroundings;
   }
 
   /** @param {Note} note */
@@ -76,7 +78,7 @@ export class Notebook {
   /** @param {(storage: Storage) => void} action */
   #storage(action) {
     try {
-      const storage = this.surroundings.storage();
+      const storage = this.#surroundings.storage();
       if (storage !== null) action(storage);
     } catch {} // full, or gone
   }
@@ -100,7 +102,7 @@ export class Notebook {
 
   /** @returns {Promise<IDBDatabase>} */
   #open() {
-    const request = /** @type {IDBFactory} */ (this.surroundings.databases()).open(DATABASE, 1);
+    const request = /** @type {IDBFactory} */ (this.#surroundings.databases()).open(DATABASE, 1);
     request.onupgradeneeded = () => request.result.createObjectStore(TABLE);
     return result(request);
   }

@@ -25,15 +25,13 @@ const SLOW_S = 8;
 const FIRST_CAUTION = 16; // chunks
 
 export class Pace {
-  constructor() {
-    this.bytes = START_BYTES;
-    this.lanes = 1;
-    this.max_bytes = LARGEST_BYTES;
-    this.max_lanes = 1;
-    this.largest_landed = 0;
-    this.caution = FIRST_CAUTION;
-    this.chunks_without_growth = 0;
-  }
+  bytes = START_BYTES;
+  lanes = 1;
+  #max_bytes = LARGEST_BYTES;
+  #max_lanes = 1;
+  #largest_landed = 0;
+  #caution = FIRST_CAUTION;
+  #chunks_without_growth = 0;
 
   /**
    * Note what the server says on connection.
@@ -41,10 +39,10 @@ export class Pace {
    * @param {{ chunk_bytes: number, max_chunk_bytes: number, send_ahead: number }} view
    */
   suggest({ chunk_bytes, max_chunk_bytes, send_ahead }) {
-    this.max_bytes = Math.min(this.max_bytes, max_chunk_bytes);
-    this.bytes = Math.min(this.bytes, this.largest_landed === 0 ? chunk_bytes : Infinity, this.max_bytes);
-    this.max_lanes = Math.max(1, send_ahead);
-    this.lanes = Math.min(this.lanes, this.max_lanes);
+    this.#max_bytes = Math.min(this.#max_bytes, max_chunk_bytes);
+    this.bytes = Math.min(this.bytes, this.#largest_landed === 0 ? chunk_bytes : Infinity, this.#max_bytes);
+    this.#max_lanes = Math.max(1, send_ahead);
+    this.lanes = Math.min(this.lanes, this.#max_lanes);
   }
 
   /**
@@ -56,16 +54,16 @@ export class Pace {
    * @param {number} seconds
    */
   landed(bytes, seconds) {
-    this.largest_landed = Math.max(this.largest_landed, bytes);
+    this.#largest_landed = Math.max(this.#largest_landed, bytes);
     if (bytes !== this.bytes) return;
     if (seconds > SLOW_S) {
       if (this.lanes > 1) this.lanes = 1;
       else this.#shrink();
-    } else if (this.chunks_without_growth > 0) {
-      this.chunks_without_growth -= 1;
+    } else if (this.#chunks_without_growth > 0) {
+      this.#chunks_without_growth -= 1;
     } else if (seconds < QUICK_S) {
-      this.bytes = Math.min(this.bytes * 2, this.max_bytes);
-      this.lanes = Math.min(this.lanes + 1, this.max_lanes);
+      this.bytes = Math.min(this.bytes * 2, this.#max_bytes);
+      this.lanes = Math.min(this.lanes + 1, this.#max_lanes);
     }
   }
 
@@ -75,9 +73,9 @@ export class Pace {
    * @param {number} bytes
    */
   failed(bytes) {
-    if (bytes > this.largest_landed && this.largest_landed > 0) {
-      this.chunks_without_growth = this.caution;
-      this.caution *= 4;
+    if (bytes > this.#largest_landed && this.#largest_landed > 0) {
+      this.#chunks_without_growth = this.#caution;
+      this.#caution *= 4;
     }
     this.lanes = 1;
     this.#shrink();
@@ -91,11 +89,11 @@ export class Pace {
    */
   refused(bytes, limit_bytes) {
     const half = Math.max(SMALLEST_REFUSED_BYTES, Math.floor(bytes / 2));
-    this.max_bytes = Math.min(this.max_bytes, limit_bytes !== null && limit_bytes < bytes ? limit_bytes : half);
-    this.bytes = Math.min(this.bytes, this.max_bytes);
+    this.#max_bytes = Math.min(this.#max_bytes, limit_bytes !== null && limit_bytes < bytes ? limit_bytes : half);
+    this.bytes = Math.min(this.bytes, this.#max_bytes);
   }
 
   #shrink() {
-    this.bytes = Math.min(this.max_bytes, Math.max(SMALLEST_BYTES, Math.floor(this.bytes / 2)));
+    this.bytes = Math.min(this.#max_bytes, Math.max(SMALLEST_BYTES, Math.floor(this.bytes / 2)));
   }
 }

@@ -14,12 +14,14 @@
 import { Aborted } from "./errors.js";
 
 export class Slots {
+  #number;
+  #taken = 0;
+  /** @type {(() => void)[]} */
+  #queue = [];
+
   /** @param {number} number */
   constructor(number) {
-    this.number = number;
-    this.taken = 0;
-    /** @type {(() => void)[]} */
-    this.queue = [];
+    this.#number = number;
   }
 
   /**
@@ -28,12 +30,12 @@ export class Slots {
    * @param {number} number
    */
   resize(number) {
-    this.number = number;
+    this.#number = number;
     this.#admit();
   }
 
   get is_full() {
-    return this.taken >= this.number;
+    return this.#taken >= this.#number;
   }
 
   /**
@@ -47,28 +49,28 @@ export class Slots {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(new Aborted());
       const leave = () => {
-        this.queue = this.queue.filter((other) => other !== enter);
+        this.#queue = this.#queue.filter((other) => other !== enter);
         reject(new Aborted());
       };
       const enter = () => {
         signal.removeEventListener("abort", leave);
-        this.taken += 1;
+        this.#taken += 1;
         let is_mine = true;
         resolve(() => {
           if (!is_mine) return;
           is_mine = false;
-          this.taken -= 1;
+          this.#taken -= 1;
           this.#admit();
         });
       };
       signal.addEventListener("abort", leave);
-      if (in_front) this.queue.unshift(enter);
-      else this.queue.push(enter);
+      if (in_front) this.#queue.unshift(enter);
+      else this.#queue.push(enter);
       this.#admit();
     });
   }
 
   #admit() {
-    while (this.queue.length > 0 && !this.is_full) this.queue.shift()?.();
+    while (this.#queue.length > 0 && !this.is_full) this.#queue.shift()?.();
   }
 }

@@ -9,14 +9,12 @@
 const WINDOW_S = 30;
 
 export class Speed {
-  constructor() {
-    /** @type {{ at_s: number, bytes: number }[]} what was stored when, oldest first */
-    this.notes = [];
-  }
+  /** @type {{ at_s: number, bytes: number }[]} what was stored when, oldest first */
+  #notes = [];
 
   /** Begin anew: what was stored before is no measure of this connection. */
   reset() {
-    this.notes = [];
+    this.#notes = [];
   }
 
   /**
@@ -24,9 +22,9 @@ export class Speed {
    * @param {number} bytes stored so far
    */
   note(at_s, bytes) {
-    if (this.notes.at(-1)?.bytes === bytes) return;
+    if (this.#notes.at(-1)?.bytes === bytes) return;
     this.#forget(at_s);
-    this.notes.push({ at_s, bytes });
+    this.#notes.push({ at_s, bytes });
   }
 
   /**
@@ -35,8 +33,8 @@ export class Speed {
    */
   bytes_per_s(at_s) {
     this.#forget(at_s);
-    const [first] = this.notes;
-    const last = this.notes.at(-1);
+    const [first] = this.#notes;
+    const last = this.#notes.at(-1);
     if (first === undefined || last === undefined || at_s <= first.at_s) return null;
     if (last !== first) return (last.bytes - first.bytes) / (at_s - first.at_s);
     return at_s - first.at_s > WINDOW_S ? 0 : null;
@@ -48,6 +46,6 @@ export class Speed {
    * @param {number} at_s
    */
   #forget(at_s) {
-    while (this.notes.length > 1 && this.notes[1].at_s <= at_s - WINDOW_S) this.notes.shift();
+    while (this.#notes.length > 1 && this.#notes[1].at_s <= at_s - WINDOW_S) this.#notes.shift();
   }
 }

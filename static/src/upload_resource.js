@@ -54,17 +54,19 @@ const MAX_REASON_CHARACTERS = 500;
 const to_base64 = (hex) => btoa(hex.replace(/../g, (byte) => String.fromCharCode(parseInt(byte, 16))));
 
 export class UploadResource {
+  #transport;
+  /** @type {string | null} of the file that was announced here */
+  #file_tag = null;
+
   /**
    * @param {Transport} transport
    * @param {string} frontend_url ends with a slash
    * @param {string} upload_id
    */
   constructor(transport, frontend_url, upload_id) {
-    this.transport = transport;
+    this.#transport = transport;
     this.upload_id = upload_id;
     this.url = `${frontend_url}uploads/${encodeURIComponent(upload_id)}`;
-    /** @type {string | null} of the file that was announced here */
-    this.file_tag = null;
   }
 
   /**
@@ -84,8 +86,8 @@ export class UploadResource {
       last_modified: file.lastModified,
       ...(relative_path === null ? {} : { relative_path }),
     };
-    const view = read_view(await this.transport.call({ method: "POST", url: this.url, json, signal }));
-    this.file_tag = view.file_tag;
+    const view = read_view(await this.#transport.call({ method: "POST", url: this.url, json, signal }));
+    this.#file_tag = view.file_tag;
     return view;
   }
 
@@ -103,10 +105,10 @@ export class UploadResource {
     const headers = {
       "Content-Type": "application/octet-stream",
       "Content-Range": `bytes ${start}-${stop - 1}/${length}`,
-      "If-Match": `"${this.file_tag}"`,
+      "If-Match": `"${this.#file_tag}"`,
     };
     if (sha256 !== null) headers["Content-Digest"] = `sha-256=:${to_base64(sha256)}:`;
-    return read_view(await this.transport.put({ url: this.url, headers, body, on_sent, signal }));
+    return read_view(await this.#transport.put({ url: this.url, headers, body, on_sent, signal }));
   }
 
   /**
@@ -114,7 +116,7 @@ export class UploadResource {
    * @returns {Promise<UploadView>}
    */
   async ask(signal) {
-    return read_view(await this.transport.call({ method: "GET", url: this.url, signal }));
+    return read_view(await this.#transport.call({ method: "GET", url: this.url, signal }));
   }
 
   /**
@@ -124,7 +126,7 @@ export class UploadResource {
    */
   async cancel(reason, signal) {
     const query = new URLSearchParams({ reason: reason.slice(0, MAX_REASON_CHARACTERS) });
-    return read_view(await this.transport.call({ method: "DELETE", url: `${this.url}?${query}`, signal }));
+    return read_view(await this.#transport.call({ method: "DELETE", url: `${this.url}?${query}`, signal }));
   }
 }
 

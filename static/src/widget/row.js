@@ -169,7 +169,7 @@ export function create_row(document, about, act) {
             if (root.activeElement === button) node.focus();
           } else {
             icon.draw(ACTION_ICONS[wanted]);
-            label.textContent = text(wanted);
+            button.title = label.textContent = text(wanted);
             const spelled_out = SPELLED_OUT.includes(wanted);
             button.setAttribute("part", `action ${wanted.replace("_", "-")}${spelled_out ? " button" : ""}`);
           }

@@ -54,11 +54,9 @@ svg {
   border-radius: var(--radius);
   background: var(--surface);
   text-align: center;
-  transition: border-color .15s, background-color .15s;
 }
 [part=zone] > svg { width: 2.25rem; height: 2.25rem; color: var(--accent); stroke-width: 1.5; }
 [part=zone].over { border-color: var(--accent); background: color-mix(in srgb, var(--accent) 9%, var(--surface)); }
-[part=zone].over > svg { transform: translateY(-3px); }
 [part=zone].off { opacity: .55; }
 [part=hint] { color: var(--quiet); }
 [part=notice] { color: var(--bad); font-weight: 600; overflow-wrap: anywhere; }
@@ -81,7 +79,6 @@ label { position: relative; }
   font-size: .875em;
   font-weight: 600;
   cursor: pointer;
-  transition: background-color .15s, border-color .15s;
 }
 [part~=choose] { border-color: var(--accent); background: var(--accent); color: var(--surface); font-size: 1em; padding: .45rem 1.1rem; }
 [part~=choose-folder] { background: none; color: var(--accent); }
@@ -91,19 +88,6 @@ label { position: relative; }
 [part~=choose-folder]:hover { background: color-mix(in srgb, var(--accent) 10%, transparent); }
 .off [part~=choose] { pointer-events: none; }
 :focus-visible, label:focus-within:has(:focus-visible) { outline: 3px solid var(--accent); outline-offset: 2px; }
-li button:not([part~=button]):is(:hover, :focus-visible) span {
-  inset-inline-end: calc(100% + 2px);
-  width: auto;
-  height: auto;
-  margin: 0;
-  padding: .15rem .5rem;
-  border-radius: .4rem;
-  background: var(--ink);
-  color: var(--surface);
-  font-size: .9em;
-  clip-path: none;
-  z-index: 1;
-}
 
 [part=total] {
   display: grid;
@@ -116,7 +100,6 @@ li button:not([part~=button]):is(:hover, :focus-visible) span {
 [part=total-files] { font-weight: 600; }
 [part=total-status], [part=status] { color: var(--quiet); font-size: .875em; }
 [part=total] .buttons { grid-area: 1 / 2 / 3; }
-[part~=total-bar] { height: .5rem; }
 [part|=total], [part=status] { font-variant-numeric: tabular-nums; }
 
 [part=list] {
@@ -162,7 +145,7 @@ li[data-tone=bad] { --tone: var(--bad); }
 [part=folder] { color: var(--quiet); }
 [part=status] { grid-column: 2; min-height: 1.4em; overflow-wrap: anywhere; }
 li:is([data-tone=waits], [data-tone=bad], [data-tone=good]) [part=status] { color: var(--tone); }
-li[data-tone=gone] [part=name] { color: var(--quiet); text-decoration: line-through; }
+li[data-tone=gone] [part=name] { color: var(--quiet); }
 .main { grid-area: 1 / 3 / 3; }
 .end { grid-area: 1 / 4 / 3; }
 .main:not([hidden]) + .end { margin-inline-start: -.5rem; }

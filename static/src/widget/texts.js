@@ -69,7 +69,6 @@ export const DEFAULT_TEXTS = Object.freeze({
   error_file_too_large: "It is larger than this server takes.",
   error_file_unreadable: "It was changed, moved or deleted: choose it again.",
   error_handover_failed: "It has arrived, but the application did not take it.",
-  error_internal_error: "Something went wrong in this page: {message}",
   error_unknown_upload: "The server does not know this upload any more.",
   error_other: "{message}",
 
