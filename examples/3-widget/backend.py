@@ -1,9 +1,13 @@
-"""Example 3: the upload element.
+"""Example 3: a drop zone for files and folders. One tag in the page, <incoming-upload>, brings the
+zone, a bar for each file, buttons and errors; what an earlier page has begun can be continued.
 
-One tag in the page gives a drop zone, many files and folders at once, bars, buttons and errors.
+docs/widget.md tells what the element can do. Incoming runs in this app and calls a function when a
+file is complete, so there is no address to be called and no secret.
 """
 
+import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import bottle
 import click
@@ -11,36 +15,51 @@ from bottle import get, post, response, static_file, template
 
 from incoming_wsgi import Incoming
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+import serving
+
 HERE = Path(__file__).resolve().parent
 _config = {}  # filled by main(), before any worker process is forked
 
 
 @get("/")
-def page():
+def main_page():
     # Neither scripts nor styles but those of this app: the element needs no exception.
-    response.set_header("Content-Security-Policy", "default-src 'self'")
+    response.set_header("Content-Security-Policy", "default-src 'self'; img-src data:")
     response.set_header("Cache-Control", "no-store")
-    return template("page.html", template_lookup=[str(HERE)], uploads=list_uploads())
+    uploads = list_uploads()
+    return template("page.html", template_lookup=[str(HERE)], uploads=uploads, quote=quote)
 
 
 @post("/tickets")
 def give_ticket():
-    """The element asks for a ticket when the turn of a file has come. Check here who may upload."""
+    # The element asks when the turn of a file has come. Here an app looks who is asking, and
+    # whether they may; the words of a refusal are shown beside the file.
+    response.content_type = "text/plain; charset=UTF-8"
     return _config["incoming"].new_upload()
 
 
 def take_file(upload):
     """Called when a file is complete; again later, if this raises."""
-    upload.move_into(_config["uploads"])
+    upload.move_into(_config["uploads"], keep_folders=True)
 
 
 def list_uploads():
-    """Names and sizes, newest first."""
-    paths = sorted(_config["uploads"].iterdir(), key=lambda path: path.stat().st_mtime)
-    return [(path.name, path.stat().st_size) for path in reversed(paths)]
+    """Path in the folder and length, newest first."""
+    files = [(path, path.stat()) for path in _config["uploads"].rglob("*") if path.is_file()]
+    files.sort(key=lambda file: file[1].st_mtime, reverse=True)
+    return [(path.relative_to(_config["uploads"]), facts.st_size) for path, facts in files]
 
 
-@get("/<name:re:(page\\.js|page\\.css)>")
+@get("/uploads/<path:path>")
+def download(path):
+    # Saved, never shown: an uploaded HTML page must not run as one of ours.
+    return static_file(
+        path, root=_config["uploads"], download=True, mimetype="application/octet-stream"
+    )
+
+
+@get("/<name:re:page[.](js|css)>")
 def own_file(name):
     return static_file(name, root=HERE)
 
@@ -51,38 +70,16 @@ def style_sheet():
 
 
 @click.command()
-@click.option("--port", default=4003, show_default=True)
-@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=HERE / "var",
-    help="Where the files go.  [default: var, beside this script]",
-)
-def main(port, bind, folder):
-    """Example 3 of Incoming: a page with the upload element."""
-    _config["uploads"] = folder.absolute() / "uploads"
+@serving.options(port=4003, folder=HERE / "var")
+def main(**given):
+    """Example 3 of Incoming: a page with the element <incoming-upload>."""
+    options = serving.Options(**given)
+    if options.internal_incoming_host is not None:
+        raise click.UsageError("Here Incoming is a part of the app. See examples 1 and 2.")
+    _config["uploads"] = options.folder / "uploads"
     _config["uploads"].mkdir(parents=True, exist_ok=True)
-    _config["incoming"] = Incoming(folder.absolute() / "incoming", on_finished=take_file)
-    app = _config["incoming"].wrap(bottle.default_app(), prefix="/incoming")
-    serve(app, bind, port)
-
-
-def serve(app, bind, port):
-    """gunicorn: two processes of eight threads."""
-    from gunicorn.config import Config
-
-    options = {
-        "worker_class": "gthread",
-        "workers": 2,
-        "threads": 8,
-        "loglevel": "warning",
-        "when_ready": lambda _: click.echo(f"Open http://localhost:{port}/"),
-        # From gunicorn 25 on: a socket that all instances of a user would share.
-        "control_socket_disable": True,
-    }
-    known = {name: value for name, value in options.items() if name in Config().settings}
-    bottle.run(app, server="gunicorn", host=bind, port=port, quiet=True, **known)
+    _config["incoming"] = Incoming(options.folder / "incoming", on_finished=take_file)
+    options.serve(_config["incoming"].wrap(bottle.default_app(), prefix="/incoming"))
 
 
 if __name__ == "__main__":
