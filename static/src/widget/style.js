@@ -4,21 +4,24 @@
  *
  * Logical directions only, so that it also reads from right to left. One sheet for all elements of
  * a page, constructed, because a strict content security policy forbids a <style>.
+ *
+ * Names of its own begin with `--_`: `--accent: var(--incoming-accent)` would be a circle on a page that
+ * sets `--incoming-accent: var(--accent)`, and no colour at all.
  */
 
 const CSS = `
 :host {
-  --accent: var(--incoming-accent, light-dark(#0b62c4, #62adff));
-  --ink: var(--incoming-ink, light-dark(#18212d, #e8edf4));
-  --quiet: var(--incoming-quiet, light-dark(#566273, #9dabbd));
-  --surface: var(--incoming-surface, light-dark(#fff, #1a212b));
-  --line: var(--incoming-line, light-dark(#d9e0e9, #323d4c));
-  --good: var(--incoming-good, light-dark(#137a3e, #5ccb88));
-  --wait: var(--incoming-wait, light-dark(#8f5600, #f2b35c));
-  --bad: var(--incoming-bad, light-dark(#b3261e, #ff8f86));
-  --radius: var(--incoming-radius, .75rem);
+  --_accent: var(--incoming-accent, light-dark(#0b62c4, #62adff));
+  --_ink: var(--incoming-ink, light-dark(#18212d, #e8edf4));
+  --_quiet: var(--incoming-quiet, light-dark(#566273, #9dabbd));
+  --_surface: var(--incoming-surface, light-dark(#fff, #1a212b));
+  --_line: var(--incoming-line, light-dark(#d9e0e9, #323d4c));
+  --_good: var(--incoming-good, light-dark(#137a3e, #5ccb88));
+  --_wait: var(--incoming-wait, light-dark(#8f5600, #f2b35c));
+  --_bad: var(--incoming-bad, light-dark(#b3261e, #ff8f86));
+  --_radius: var(--incoming-radius, .75rem);
   display: block;
-  color: var(--ink);
+  color: var(--_ink);
   line-height: 1.4;
   text-align: start;
 }
@@ -50,16 +53,16 @@ svg {
   align-items: center;
   gap: .75rem;
   padding: 1.75rem 1rem;
-  border: 2px dashed var(--line);
-  border-radius: var(--radius);
-  background: var(--surface);
+  border: 2px dashed var(--_line);
+  border-radius: var(--_radius);
+  background: var(--_surface);
   text-align: center;
 }
-[part=zone] > svg { width: 2.25rem; height: 2.25rem; color: var(--accent); stroke-width: 1.5; }
-[part=zone].over { border-color: var(--accent); background: color-mix(in srgb, var(--accent) 9%, var(--surface)); }
+[part=zone] > svg { width: 2.25rem; height: 2.25rem; color: var(--_accent); stroke-width: 1.5; }
+[part=zone].over { border-color: var(--_accent); background: color-mix(in srgb, var(--_accent) 9%, var(--_surface)); }
 [part=zone].off { opacity: .55; }
-[part=hint] { color: var(--quiet); }
-[part=notice] { color: var(--bad); font-weight: 600; overflow-wrap: anywhere; }
+[part=hint] { color: var(--_quiet); }
+[part=notice] { color: var(--_bad); font-weight: 600; overflow-wrap: anywhere; }
 [part=notice]:empty { display: none; }
 .buttons { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: center; }
 label { position: relative; }
@@ -71,8 +74,8 @@ label { position: relative; }
   gap: .4em;
   min-height: 2.25rem;
   padding: .3rem .8rem;
-  border: 1px solid var(--line);
-  border-radius: calc(var(--radius) * .66);
+  border: 1px solid var(--_line);
+  border-radius: calc(var(--_radius) * .66);
   background: none;
   color: inherit;
   font: inherit;
@@ -80,14 +83,14 @@ label { position: relative; }
   font-weight: 600;
   cursor: pointer;
 }
-[part~=choose] { border-color: var(--accent); background: var(--accent); color: var(--surface); font-size: 1em; padding: .45rem 1.1rem; }
-[part~=choose-folder] { background: none; color: var(--accent); }
-[part~=action]:not([part~=button]) { position: relative; width: 2.25rem; padding: 0; border-color: transparent; color: var(--quiet); }
+[part~=choose] { border-color: var(--_accent); background: var(--_accent); color: var(--_surface); font-size: 1em; padding: .45rem 1.1rem; }
+[part~=choose-folder] { background: none; color: var(--_accent); }
+[part~=action]:not([part~=button]) { position: relative; width: 2.25rem; padding: 0; border-color: transparent; color: var(--_quiet); }
 [part~=button]:hover, [part~=action]:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
-[part~=choose]:hover { background: color-mix(in srgb, var(--accent) 86%, var(--ink)); }
-[part~=choose-folder]:hover { background: color-mix(in srgb, var(--accent) 10%, transparent); }
+[part~=choose]:hover { background: color-mix(in srgb, var(--_accent) 86%, var(--_ink)); }
+[part~=choose-folder]:hover { background: color-mix(in srgb, var(--_accent) 10%, transparent); }
 .off [part~=choose] { pointer-events: none; }
-:focus-visible, label:focus-within:has(:focus-visible) { outline: 3px solid var(--accent); outline-offset: 2px; }
+:focus-visible, label:focus-within:has(:focus-visible) { outline: 3px solid var(--_accent); outline-offset: 2px; }
 
 [part=total] {
   display: grid;
@@ -98,7 +101,7 @@ label { position: relative; }
 }
 [part=total-files], [part=total-status] { grid-column: 1; }
 [part=total-files] { font-weight: 600; }
-[part=total-status], [part=status] { color: var(--quiet); font-size: .875em; }
+[part=total-status], [part=status] { color: var(--_quiet); font-size: .875em; }
 [part=total] .buttons { grid-area: 1 / 2 / 3; }
 [part|=total], [part=status] { font-variant-numeric: tabular-nums; }
 
@@ -108,15 +111,15 @@ label { position: relative; }
   margin: 1rem 0 0;
   padding: 0;
   overflow-y: auto;
-  border: 1px solid var(--line);
-  border-radius: var(--radius);
-  background: var(--surface);
+  border: 1px solid var(--_line);
+  border-radius: var(--_radius);
+  background: var(--_surface);
   list-style: none;
 }
 [part=list]:empty { display: none; }
 li {
   position: relative;
-  --tone: var(--quiet);
+  --_tone: var(--_quiet);
   display: grid;
   grid-template-columns: auto 1fr auto auto;
   column-gap: .75rem;
@@ -124,28 +127,28 @@ li {
   padding: .75rem 1rem;
 }
 .many li { content-visibility: auto; contain-intrinsic-size: auto 5rem; }
-li + li { border-top: 1px solid var(--line); }
+li + li { border-top: 1px solid var(--_line); }
 li:focus-visible { outline-offset: -3px; }
-li[data-tone=busy] { --tone: var(--accent); }
-li[data-tone=waits] { --tone: var(--wait); }
-li[data-tone=good] { --tone: var(--good); }
-li[data-tone=bad] { --tone: var(--bad); }
+li[data-tone=busy] { --_tone: var(--_accent); }
+li[data-tone=waits] { --_tone: var(--_wait); }
+li[data-tone=good] { --_tone: var(--_good); }
+li[data-tone=bad] { --_tone: var(--_bad); }
 [part=icon] {
   grid-row: 1 / 3;
   display: grid;
   place-items: center;
   width: 2.25rem;
   height: 2.25rem;
-  border-radius: calc(var(--radius) * .66);
-  background: color-mix(in srgb, var(--tone) 13%, transparent);
-  color: var(--tone);
+  border-radius: calc(var(--_radius) * .66);
+  background: color-mix(in srgb, var(--_tone) 13%, transparent);
+  color: var(--_tone);
 }
 .title { grid-column: 2; overflow-wrap: anywhere; }
 [part=name] { font-weight: 600; }
-[part=folder] { color: var(--quiet); }
+[part=folder] { color: var(--_quiet); }
 [part=status] { grid-column: 2; min-height: 1.4em; overflow-wrap: anywhere; }
-li:is([data-tone=waits], [data-tone=bad], [data-tone=good]) [part=status] { color: var(--tone); }
-li[data-tone=gone] [part=name] { color: var(--quiet); }
+li:is([data-tone=waits], [data-tone=bad], [data-tone=good]) [part=status] { color: var(--_tone); }
+li[data-tone=gone] [part=name] { color: var(--_quiet); }
 .main { grid-area: 1 / 3 / 3; }
 .end { grid-area: 1 / 4 / 3; }
 .main:not([hidden]) + .end { margin-inline-start: -.5rem; }
@@ -156,19 +159,19 @@ li[data-tone=gone] [part=name] { color: var(--quiet); }
   margin-top: .625rem;
   overflow: hidden;
   border-radius: 1rem;
-  background: color-mix(in srgb, var(--quiet) 20%, transparent);
-  --tone: var(--accent);
+  background: color-mix(in srgb, var(--_quiet) 20%, transparent);
+  --_tone: var(--_accent);
 }
-li [part~=bar] { --tone: inherit; }
-li[data-tone=idle] [part~=bar] { --tone: var(--accent); opacity: .75; }
-[part=bar-sent], [part=bar-stored] { position: absolute; inset-block: 0; inset-inline-start: 0; border-radius: inherit; background: var(--tone); transition: inline-size .25s linear; }
+li [part~=bar] { --_tone: inherit; }
+li[data-tone=idle] [part~=bar] { --_tone: var(--_accent); opacity: .75; }
+[part=bar-sent], [part=bar-stored] { position: absolute; inset-block: 0; inset-inline-start: 0; border-radius: inherit; background: var(--_tone); transition: inline-size .25s linear; }
 [part=bar-sent] { opacity: .35; }
 .pulse::after {
   content: "";
   position: absolute;
   inset: 0;
   width: 40%;
-  background: linear-gradient(90deg, transparent, var(--surface), transparent);
+  background: linear-gradient(90deg, transparent, var(--_surface), transparent);
   opacity: .7;
   animation: pass 1.6s infinite linear;
 }
