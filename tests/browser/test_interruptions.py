@@ -1,4 +1,4 @@
-"""Bad lines, stopped servers, reloads and second tabs: nothing is lost and nothing sent from zero."""
+"""Bad lines, stopped servers, reloads, second tabs: nothing is lost or sent from zero again."""
 
 from __future__ import annotations
 
@@ -223,7 +223,8 @@ def test_after_a_reload_the_same_file_goes_on_from_what_is_missing(
     assert found[4] is False
     uploads.choose(path)
     uploads.run(
-        "return incoming.resumable().then(([one]) => one.resume(document.getElementById('file').files[0]))"
+        "const [file] = document.getElementById('file').files;"
+        "return incoming.resumable().then(([one]) => one.resume(file))"
         ".then((uploader) => { window.upload = uploader.start(); })"
     )
 

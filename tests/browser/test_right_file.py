@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
-from proxy import Proxy, tcp_proxy
+from proxy import tcp_proxy
 from uploading import App, Uploads, make_file, running_app
 
 MIB = 1 << 20

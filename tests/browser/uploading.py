@@ -71,7 +71,8 @@ class Uploads:
         self.page.evaluate(
             """([name, file, ticket]) => {
                 const get = async () => (await fetch("/ticket", { method: "POST" })).text();
-                const uploader = incoming.Uploader(ticket ?? get, document.getElementById("file").files[file]);
+                const { files } = document.getElementById("file");
+                const uploader = incoming.Uploader(ticket ?? get, files[file]);
                 window[name] = uploader;
                 uploader.told = [];
                 for (const what of ["progress", "finished", "cancelled", "error"]) {
