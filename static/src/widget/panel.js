@@ -221,7 +221,8 @@ export function create_panel(library, surroundings, { host, root, settings, tick
       ),
     continue: (row) => {
       // At once, in the click itself: the browser may have to ask for permission.
-      if (row.subject.resumable?.has_file_handle) go_on(row);
+      // What is not to be had by the handle, perhaps for want of it, is chosen.
+      if (row.subject.resumable?.has_file_handle && !row.subject.problem) go_on(row);
       else zone.ask_for_file((file) => go_on(row, { file }));
     },
     discard: (row) =>
