@@ -204,6 +204,21 @@ def test_a_dropped_folder_of_many_files_is_read_to_its_end(
     assert len(list((app.arrived / "many").iterdir())) == 120
 
 
+def test_what_is_dropped_on_a_disabled_element_is_not_opened_in_place_of_the_page(
+    app: App, widget: Widget, tmp_path: Path
+) -> None:
+    path = make_file(tmp_path, "notes.txt", 1000)
+    widget.get("element.disabled = true")
+    expect(widget.page.get_by_label("Choose files")).to_be_disabled()
+
+    widget.drop(path)
+    widget.get("element.disabled = false")
+    widget.drop(path)
+
+    widget.wait_until_arrived(app, path)
+    expect(widget.rows).to_have_count(1)
+
+
 # ---- the buttons
 
 

@@ -60,7 +60,6 @@ svg {
 }
 [part=zone] > svg { width: 2.25rem; height: 2.25rem; color: var(--_accent); stroke-width: 1.5; }
 [part=zone].over { border-color: var(--_accent); background: color-mix(in srgb, var(--_accent) 9%, var(--_surface)); }
-[part=zone].off { opacity: .55; }
 [part=hint] { color: var(--_quiet); }
 [part=notice] { color: var(--_bad); font-weight: 600; overflow-wrap: anywhere; }
 [part=notice]:empty { display: none; }
@@ -89,7 +88,7 @@ label { position: relative; }
 [part~=button]:hover, [part~=action]:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
 [part~=choose]:hover { background: color-mix(in srgb, var(--_accent) 86%, var(--_ink)); }
 [part~=choose-folder]:hover { background: color-mix(in srgb, var(--_accent) 10%, transparent); }
-.off [part~=choose] { pointer-events: none; }
+.off > svg, .off label { opacity: .55; pointer-events: none; }
 :focus-visible, label:focus-within:has(:focus-visible) { outline: 3px solid var(--_accent); outline-offset: 2px; }
 
 [part=total] {

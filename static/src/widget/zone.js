@@ -52,14 +52,15 @@ export function create_zone(host, on_files) {
     if (file) on_again?.(file);
   });
 
-  const brings_files = (/** @type {DragEvent} */ { dataTransfer }) => !disabled && dataTransfer?.types.includes("Files");
+  // While it is disabled too: what nobody takes, the browser opens in place of the page.
+  const brings_files = (/** @type {DragEvent} */ { dataTransfer }) => dataTransfer?.types.includes("Files");
   const set_over = (/** @type {boolean} */ over) => node.classList.toggle("over", over);
   for (const type of /** @type {const} */ (["dragenter", "dragover"])) {
     host.addEventListener(type, (event) => {
       if (!brings_files(event)) return;
       event.preventDefault();
-      if (event.dataTransfer) event.dataTransfer.dropEffect = "copy";
-      set_over(true);
+      if (event.dataTransfer) event.dataTransfer.dropEffect = disabled ? "none" : "copy";
+      set_over(!disabled);
     });
   }
   host.addEventListener("dragleave", ({ relatedTarget }) => {
@@ -69,7 +70,7 @@ export function create_zone(host, on_files) {
     if (!brings_files(event) || !event.dataTransfer) return;
     event.preventDefault();
     set_over(false);
-    on_files(await files_of_drop(event.dataTransfer));
+    if (!disabled) on_files(await files_of_drop(event.dataTransfer));
   });
 
   return {
@@ -84,6 +85,7 @@ export function create_zone(host, on_files) {
       files.input.accept = again.accept = accept;
       folder.node.hidden = !folders;
       for (const { input } of [files, folder]) input.disabled = disabled;
+      hint.hidden = disabled;
       files.label.textContent = text(multiple ? "choose_files" : "choose_file");
       folder.label.textContent = text("choose_folder");
       hint.textContent = text(folders ? "drop_files_or_folders" : multiple ? "drop_files" : "drop_file");
