@@ -7,6 +7,7 @@ nothing may offend the content security policy.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,9 +46,9 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 @pytest.fixture
 def line(app: App) -> Iterator[Proxy]:
-    """Between browser and server; 4 MiB/s, so that an upload can be caught in the middle."""
+    """Between browser and server; 8 MiB/s, so that an upload can be caught in the middle."""
     with tcp_proxy(app.server.port) as proxy:
-        proxy.limit(4 * MIB)
+        proxy.limit(8 * MIB)
         yield proxy
 
 
@@ -257,9 +258,9 @@ def test_with_the_keyboard_alone(app: App, widget: Widget, line: Proxy, tmp_path
     path = make_file(tmp_path, "film.mp4", 24 * MIB)
     page = widget.page
 
-    page.keyboard.press("Tab")
-    expect(page.get_by_label("Choose files")).to_be_focused()
-    with page.expect_file_chooser() as chooser:
+    with page.expect_file_chooser() as chooser:  # before Tab: it takes Chromium a moment to listen
+        page.keyboard.press("Tab")
+        expect(page.get_by_label("Choose files")).to_be_focused()
         page.keyboard.press("Enter")
     chooser.value.set_files(path)
     widget.wait_for_percent("film.mp4", 5)
@@ -342,6 +343,34 @@ def test_a_file_that_is_dropped_again_goes_on_without_a_click(
     widget.wait_until_arrived(app, path)
     expect(widget.rows).to_have_count(1)
     assert widget.get("element.uploads.map((one) => one.upload_id)") == [ticket]
+
+
+def test_of_two_copies_in_a_folder_each_goes_on_as_itself(
+    app: App, widget: Widget, line: Proxy, tmp_path: Path
+) -> None:
+    """Same name, same length, same time: only the path tells them apart."""
+    paths = {}
+    for name in ("a", "b"):
+        (tmp_path / "takes" / name).mkdir(parents=True)
+        paths[name] = make_file(tmp_path / "takes" / name, "film.mp4", 16 * MIB)
+        os.utime(paths[name], (1e9, 1e9))
+    widget.drop(tmp_path / "takes")
+    wait_until(
+        lambda: widget.get("element.uploads.every((one) => one.bytes_acked > 1e6)"), "some of both"
+    )
+    widget.page.reload()
+    line.cut()
+    expect(widget.button("Continue film.mp4")).to_have_count(2)
+
+    line.limit(None)
+    widget.drop(tmp_path / "takes")
+
+    expect(widget.status("film.mp4")).to_have_text([re.compile("^Uploaded")] * 2)
+    arrived = [path for path in app.arrived.rglob("*") if path.is_file()]
+    assert {path.relative_to(app.arrived).as_posix() for path in arrived} == {
+        "takes/a/film.mp4",
+        "takes/b/film.mp4",
+    }
 
 
 def test_a_dropped_file_leaves_a_handle_and_need_not_be_chosen_again(

@@ -308,8 +308,11 @@ export function create_panel(library, surroundings, { host, root, settings, tick
       if (!settings().multiple) forget("Replaced by another file");
       const waiting = [...rows].filter(({ subject }) => !subject.uploader);
       const made = found.map((one) => {
+        // Copies in two folders differ in nothing but their paths.
+        const path = one.relative_path ?? one.file.webkitRelativePath;
         const unfinished = waiting.find(({ subject: { resumable, working } }) => {
-          return !working && resumable && !resumable.in_another_tab && resumable.matches(one.file);
+          if (working || !resumable || resumable.in_another_tab) return false;
+          return (!path || path === resumable.relative_path) && resumable.matches(one.file);
         });
         if (unfinished) return go_on(unfinished, one);
         const uploader = create_uploader(one);
