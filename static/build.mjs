@@ -25,6 +25,18 @@ const minified_style = {
   },
 };
 
+// Names in snake_case are ours, for the browser's own are in camelCase; so they can be made short, but
+// for those that are seen from outside: by pages (in the types), by the server, in the notebook.
+const OUR_NAME = /^(_[a-z_]+|[a-z0-9]+(_[a-z0-9]+)+)$/;
+const SEEN_BY_SERVER = ["chunk_bytes", "file_tag", "last_modified", "max_chunk_bytes", "send_ahead"];
+const IN_NOTEBOOK = ["begun_at", "frontend_url", "has_handle"];
+
+async function find_seen_names() {
+  const types = await Promise.all(["incoming.d.ts", "incoming-upload.d.ts"].map((name) => readFile(`${here}/${name}`, "utf8")));
+  const names = types.join(" ").match(/\w+_\w+/g) ?? [];
+  return new RegExp(`^(${[...new Set([...names, ...SEEN_BY_SERVER, ...IN_NOTEBOOK])].join("|")})$`);
+}
+
 /** @param {string} out_folder */
 export async function build_library(out_folder) {
   const bundle = (entry, file_name, format, options = {}) =>
@@ -47,7 +59,8 @@ export async function build_library(out_folder) {
     ["widget/global.js", "incoming-upload.js", "iife"],
     ["widget/module.js", "incoming-upload.mjs", "esm"],
   ]) {
-    await bundle(entry, file_name, format, { minify: true, plugins: [minified_style] });
+    const short_names = { mangleProps: OUR_NAME, reserveProps: await find_seen_names() };
+    await bundle(entry, file_name, format, { minify: true, plugins: [minified_style], ...short_names });
     const path = `${out_folder}/${file_name}`;
     const module = format === "esm";
     const { code } = await minify(await readFile(path, "utf8"), { module, compress: { passes: 3 }, format: { comments: /MIT/ } });

@@ -11,7 +11,7 @@ export interface Configuration {
    * Where the server is mounted, absolute or relative to the page: "https://up.example/incoming".
    * Without it that is found from the script's own address.
    */
-  server_url: string;
+  server_url: string | null;
   /** How many uploads send at once; the others wait for their turn. 3 at first. */
   files_at_once: number;
   /** How many chunks are on their way at once, of all uploads together. 4 at first, of the 6
@@ -21,7 +21,7 @@ export interface Configuration {
   remember: boolean;
 }
 
-/** Change how uploaders made from now on behave. Unknown names and impossible values throw a TypeError. */
+/** Change how uploaders behave: `server_url` and `remember` of those made from now on. Unknown names and impossible values throw a TypeError. */
 export function configure(changes: Partial<Configuration>): void;
 
 /** host[:port] of the server, for uploaders made from now on; the page's own protocol decides on TLS. */
@@ -30,8 +30,8 @@ export function set_server_hostname(host: string): void;
 /**
  * A function that asks `url` for tickets, to be given to an uploader: POST with the form fields
  * `filename`, `length`, `type` and `relative_path`; the answer's text, or the member `ticket` of its
- * JSON, is the ticket. It is asked again when the app is down or busy; another refusal is an error
- * with the words of the answer.
+ * JSON, is the ticket. It is asked again when the app is down or busy (408, 425, 429, 5xx); 401 and
+ * 403 pause the upload; any other refusal ends it with the words of the answer.
  */
 export function tickets_from(url: string): (file: File, relative_path?: string | null) => Promise<string>;
 
@@ -60,7 +60,10 @@ export interface ResumableUpload {
    * `file_changed` for another file, `file_unreadable` if there is no file to be had.
    */
   resume(file?: File): Promise<Uploader>;
-  /** Cancel it, so that the server can delete what it has. Rejects with an UploadError. */
+  /**
+   * Cancel it, so that the server can delete what it has. Rejects with an UploadError: with
+   * `wrong_state` if it is complete meanwhile.
+   */
   discard(reason?: string): Promise<void>;
 }
 
@@ -82,6 +85,24 @@ export type ErrorCode =
   | "no_ticket"
   | "range_not_satisfiable"
   | "unknown_upload"
+  | (string & {});
+
+/** See docs/javascript.md for what each means; the server and proxies may have others. */
+export type TroubleCode =
+  | "app_waits"
+  | "bad_answer"
+  | "chunk_too_large"
+  | "digest_mismatch"
+  | "forbidden"
+  | "in_another_tab"
+  | "incomplete_body"
+  | "network_error"
+  | "stalled"
+  | "storage_full"
+  | "superseded"
+  | "unavailable"
+  | "upload_gone"
+  | "wrong_state"
   | (string & {});
 
 /** What `done` rejects with. */
@@ -158,7 +179,7 @@ export interface Uploader extends EventTarget {
    * `http_401`, `forbidden`, `in_another_tab` while it is paused until `pause("unpause")`;
    * `app_waits` while the app does not take the file. Null if nothing is.
    */
-  readonly trouble_code: string | null;
+  readonly trouble_code: TroubleCode | null;
   readonly trouble_msg: string | null;
 
   /** Resolves with the uploader when the app has the file, rejects with an UploadError when it will not. */

@@ -12,6 +12,7 @@ const LONGEST_S = 60;
 export class Backoff {
   #random;
   #failures = 0;
+  #most_bytes = 0;
 
   /** @param {() => number} random a number in [0, 1) */
   constructor(random) {
@@ -27,5 +28,16 @@ export class Backoff {
 
   reset() {
     this.#failures = 0;
+  }
+
+  /**
+   * Progress is that more is stored than ever before: not an answer, nor the same bytes again.
+   *
+   * @param {number} bytes stored
+   */
+  reached(bytes) {
+    if (bytes <= this.#most_bytes) return;
+    this.#most_bytes = bytes;
+    this.reset();
   }
 }

@@ -8,12 +8,12 @@
  * Chunks are sent when others land, not by the clock: timers of background tabs are slow.
  */
 
-import { check_unchanged, digest_of, is_same_file, read_chunk } from "./chunk.js";
+import { check_unchanged, is_same_file, keep_digest, read_chunk } from "./chunk.js";
 import { Aborted, FileUnreadable, RequestFailure, WrongFile, is_too_slow, verdict } from "./errors.js";
 import { covers } from "./ranges.js";
 import { Tally } from "./tally.js";
 import { is_final, is_receiving } from "./upload_resource.js";
-import { fork, wait, wait_or_wake } from "./waiting.js";
+import { fork, unless_aborted, wait, wait_or_wake } from "./waiting.js";
 
 /** @typedef {import("./backoff.js").Backoff} Backoff */
 /** @typedef {import("./chunk.js").Chunk} Chunk */
@@ -46,14 +46,18 @@ import { fork, wait, wait_or_wake } from "./waiting.js";
  * @property {(tally: Tally, view: UploadView) => void} on_connected the server has answered; these
  *   are the books from now on
  * @property {() => void} on_change a number in the books has changed
+ * @property {() => void} on_landed a chunk is stored
+ * @property {(failure: RequestFailure) => void} on_refusal a chunk came to nothing, on a good line
  * @property {(view: UploadView) => void} on_handover nothing is missing; called with each answer
  *   from then on
  */
 
 // How long to wait between two questions to the server: short for apps that answer at once, longer
-// for those that take minutes.
+// for those that take minutes, or that are down while a hundred uploads wait for them.
 const FIRST_POLL_S = 0.2;
-const LONGEST_POLL_S = 2;
+const SOON_S = 60;
+const SOON_POLL_S = 2;
+const LONGEST_POLL_S = 15;
 
 // The app is told of a cancel before the page, but a page need not wait for an app that is down.
 const TELL_APP_WITHIN_S = 60;
@@ -70,29 +74,35 @@ export async function deliver(means, listener, signal) {
   const { file, resource, digester, pace, backoff, surroundings } = means;
   let view = await announce(means, signal);
   if (!listener.is_known && is_receiving(view) && view.received.length > 0 && digester.is_there) {
-    const { digests = [] } = await resource.ask(signal);
-    if (!(await is_same_file(digester, surroundings.random, file, digests))) throw new WrongFile();
+    const { digests = [] } = await resource.ask_digests(signal);
+    const is_same = is_same_file(digester, surroundings.random, file, digests);
+    if (!(await unless_aborted(is_same, signal))) throw new WrongFile();
   }
   const tally = new Tally(file.size, view.received);
   pace.suggest(view);
   listener.on_connected(tally, view);
 
-  const polls = poll_intervals();
+  const polls = poll_intervals(surroundings);
   while (!is_final(view)) {
     if (is_receiving(view) && tally.bytes_acked < tally.length) {
+      let pause_s = 0;
       try {
-        await send_missing(means, tally, listener.on_change, signal);
-      } catch (failure) {
+        await send_missing(means, tally, listener, signal);
+      } catch (/** @type {any} */ failure) {
         if (verdict(failure) !== "ask") throw failure;
         tally.drop_flights();
-        listener.on_change();
-        await wait(surroundings, backoff.next(), signal);
+        listener.on_refusal(failure);
+        pause_s = Math.max(failure.retry_after_s, backoff.next());
+        await wait(surroundings, pause_s, signal);
       }
+      view = await resource.ask(signal);
+      // All was sent, and the server does not know of it: two of them that know different things?
+      if (pause_s === 0 && is_receiving(view)) await wait(surroundings, backoff.next(), signal);
     } else {
       listener.on_handover(view);
       await wait_or_wake(surroundings, polls.next().value, signal);
+      view = await resource.ask(signal);
     }
-    view = await resource.ask(signal);
     tally.received = view.received;
     if (is_receiving(view)) listener.on_change();
     else backoff.reset();
@@ -111,7 +121,7 @@ export async function deliver(means, listener, signal) {
 export async function cancel({ resource, surroundings }, reason, signal) {
   let view = await or_ask(resource.cancel(reason, signal), resource, signal);
   const deadline_s = surroundings.now_s() + TELL_APP_WITHIN_S;
-  const polls = poll_intervals();
+  const polls = poll_intervals(surroundings);
   while (view.state === "CANCELLED" && !view.notified && surroundings.now_s() < deadline_s) {
     await wait_or_wake(surroundings, polls.next().value, signal);
     view = await resource.ask(signal);
@@ -125,12 +135,12 @@ export async function cancel({ resource, surroundings }, reason, signal) {
  */
 async function announce({ file, relative_path, resource }, signal) {
   const view = await or_ask(resource.announce(file, relative_path, signal), resource, signal);
-  if (view.state !== "CANCELLED" && view.length !== null && view.length !== file.size) {
-    // The server compares only while it takes announcements; the end of another file must not be
-    // taken for the end of this one.
-    throw new WrongFile();
-  }
-  return view;
+  if (view.state === "CANCELLED" || view.length === file.size) return view;
+  // The server compares only while it takes announcements; the end of another file must not be
+  // taken for the end of this one.
+  if (view.length !== null) throw new WrongFile();
+  // A redirect makes a GET of a POST: that has announced nothing.
+  throw new RequestFailure({ status: 200, code: "bad_answer", message: "The server did not take the announcement" });
 }
 
 /**
@@ -158,10 +168,10 @@ async function or_ask(request, resource, signal) {
  *
  * @param {Means} means
  * @param {Tally} tally
- * @param {() => void} on_change
+ * @param {Listener} listener
  * @param {AbortSignal} signal
  */
-async function send_missing(means, tally, on_change, signal) {
+async function send_missing(means, tally, listener, signal) {
   const line = fork(signal);
   /** @type {Set<Promise<void>>} */
   const lanes = new Set();
@@ -170,7 +180,7 @@ async function send_missing(means, tally, on_change, signal) {
   let is_all_taken = false;
   for (;;) {
     while (!is_all_taken && failures.length === 0 && lanes.size < means.pace.lanes) {
-      const lane = send_next(means, tally, on_change, line)
+      const lane = send_next(means, tally, listener, line)
         .then((has_sent) => {
           is_all_taken ||= !has_sent;
         })
@@ -191,21 +201,25 @@ async function send_missing(means, tally, on_change, signal) {
 /**
  * @param {Means} means
  * @param {Tally} tally
- * @param {() => void} on_change
+ * @param {Listener} listener
  * @param {{ signal: AbortSignal, abort: () => void }} line called off by the first chunk that fails
  * @returns {Promise<boolean>} false if there was nothing left to send
  */
-async function send_next(means, tally, on_change, { signal, abort }) {
+async function send_next(means, tally, { on_change, on_landed }, { signal, abort }) {
   const { file, resource, sent, digester, chunk_slots, pace, backoff, surroundings } = means;
   // First the slot, then the chunk: what is missing may change while one waits.
   const give_back = await chunk_slots.take(signal);
   try {
+    if (signal.aborted) throw new Aborted();
     const flight = tally.take_off(pace.bytes);
     if (flight === null) return false;
     on_change();
-    const chunk = await read_chunk(digester, file, flight.range);
+    const chunk = await unless_aborted(read_chunk(digester, file, flight.range), signal);
     // With the last chunk it is complete: the last chance to notice that it was overwritten meanwhile.
-    if (tally.is_all_taken && !(await is_same_file(digester, surroundings.random, file, sent))) throw new FileUnreadable();
+    if (tally.is_all_taken) {
+      const is_same = is_same_file(digester, surroundings.random, file, sent);
+      if (!(await unless_aborted(is_same, signal))) throw new FileUnreadable();
+    }
     const on_sent = (/** @type {number} */ bytes) => {
       flight.sent = bytes;
       on_change();
@@ -223,13 +237,13 @@ async function send_next(means, tally, on_change, { signal, abort }) {
     if (!covers(tally.received, flight.range)) {
       throw new RequestFailure({ status: 200, code: "bad_answer", message: "The server did not store a chunk" });
     }
-    sent.push(...digest_of(chunk));
+    keep_digest(sent, chunk, surroundings.random);
     pace.landed(bytes_of(chunk), surroundings.now_s() - sent_at_s);
   } finally {
     give_back();
   }
-  backoff.reset();
-  on_change();
+  backoff.reached(tally.bytes_acked);
+  on_landed();
   return true;
 }
 
@@ -252,7 +266,14 @@ async function learn(failure, chunk, { pace, digester }) {
   if (failure.status === 0 || failure.code === "digest_mismatch") await check_unchanged(digester, chunk);
 }
 
-/** @returns {Generator<number, never>} seconds */
-function* poll_intervals() {
-  for (let seconds = FIRST_POLL_S; ; seconds = Math.min(seconds * 1.5, LONGEST_POLL_S)) yield seconds;
+/**
+ * @param {Surroundings} surroundings
+ * @returns {Generator<number, never>} seconds
+ */
+function* poll_intervals({ now_s, random }) {
+  const begun_s = now_s();
+  for (let seconds = FIRST_POLL_S; ; seconds *= 1.5) {
+    seconds = Math.min(seconds, now_s() - begun_s < SOON_S ? SOON_POLL_S : LONGEST_POLL_S);
+    yield seconds * (0.75 + random() / 2);
+  }
 }

@@ -9,7 +9,7 @@
 import { Backoff } from "./backoff.js";
 import { cancel, deliver } from "./conversation.js";
 import { Destination } from "./destination.js";
-import { Cancelled, HandoverFailure, UploadFailure, verdict } from "./errors.js";
+import { Aborted, Cancelled, HandoverFailure, UploadFailure, is_end, verdict } from "./errors.js";
 import { Pace } from "./pace.js";
 import { Speed } from "./speed.js";
 import { Tally } from "./tally.js";
@@ -44,6 +44,7 @@ import { wait, wait_or_wake } from "./waiting.js";
  * @property {Slots} file_slots
  * @property {Slots} chunk_slots
  * @property {Notebook} notebook
+ * @property {Set<string>} running URLs of the uploads that this page is sending
  * @property {Surroundings} surroundings
  */
 
@@ -61,6 +62,19 @@ import { wait, wait_or_wake } from "./waiting.js";
  * Something that is in the way, though nothing is lost.
  * @typedef {{ readonly code: string, readonly message: string }} Trouble
  */
+
+/**
+ * What an upload holds while it sends: its turn among the files of the page, and its claim among the
+ * tabs of the browser. Each is a function that gives it back, and does nothing the second time.
+ *
+ * @typedef {{ turn: (() => void) | null, claim: (() => void) | null }} Hold
+ */
+
+/** @param {Hold} hold */
+function release({ turn, claim }) {
+  turn?.();
+  claim?.();
+}
 
 const CANCELLED_BY_PAGE = "Cancelled by the user";
 const IN_ANOTHER_TAB = { code: "in_another_tab", message: "This upload goes on in another tab or window" };
@@ -88,6 +102,7 @@ export class Course {
   #destination;
   /** @type {import("./upload_resource.js").StoredDigest[]} */
   #sent = [];
+  #refusals = 0;
 
   /**
    * @param {Collaborators} shared
@@ -125,15 +140,9 @@ export class Course {
     this.phase = "uploading";
     this.trouble = null;
     this.#backoff.reset();
-    const { surroundings } = this.#shared;
-    /** @type {(() => void) | null} */
-    let let_go = null;
-    this.#persevere((signal) =>
-      this.#deliver(signal, ({ url }) => {
-        // Once, and kept while the line is lost, or two tabs would take it from one another for ever.
-        let_go ??= surroundings.claim(url, () => this.#unless(signal, () => this.#pause(IN_ANOTHER_TAB)));
-      }),
-    ).finally(() => let_go?.());
+    /** @type {Hold} */
+    const hold = { turn: null, claim: null };
+    this.#persevere((signal) => this.#deliver(signal, hold)).finally(() => release(hold));
     this.#tell("progress");
   }
 
@@ -165,48 +174,67 @@ export class Course {
   // conversations, each tried again until it is settled
 
   /**
+   * What is held is kept while the line is lost: or the next file in the queue would run into the
+   * same wall, and two tabs would take the upload from one another for ever. Who only waits for the
+   * app to take the file holds nothing: it is in nobody's way.
+   *
    * @param {AbortSignal} signal
-   * @param {(resource: UploadResource) => void} claim
+   * @param {Hold} hold
    */
-  async #deliver(signal, claim) {
+  async #deliver(signal, hold) {
     const { digester, chunk_slots, surroundings } = this.#shared;
     const { file, relative_path } = this.assignment;
-    // Somebody who only waits for the app to take the file is in nobody's way.
-    const give_back = this.is_complete ? () => {} : await this.#wait_for_turn(signal);
-    try {
-      const resource = await this.#destination.load_resource(signal);
-      claim(resource);
-      return await deliver(
-        {
-          ...{ file, relative_path, resource, digester, chunk_slots, surroundings },
-          ...{ sent: this.#sent, pace: this.#pace, backoff: this.#backoff },
+    if (!this.is_complete) hold.turn ??= await this.#wait_for_turn(signal);
+    const resource = await this.#destination.load_resource(signal);
+    if (!this.is_complete) hold.claim ??= this.#claim(resource, signal);
+    return deliver(
+      {
+        ...{ file, relative_path, resource, digester, chunk_slots, surroundings },
+        ...{ sent: this.#sent, pace: this.#pace, backoff: this.#backoff },
+      },
+      {
+        is_known: this.is_announced,
+        on_connected: (tally, view) => this.#unless(signal, () => this.#on_connected(tally, view)),
+        on_change: () => this.#unless(signal, () => this.#on_change()),
+        on_landed: () => this.#unless(signal, () => this.#on_landed()),
+        on_refusal: (failure) => this.#unless(signal, () => this.#on_refusal(failure)),
+        on_handover: (view) => {
+          release(hold);
+          this.#unless(signal, () => this.#on_handover(view));
         },
-        {
-          is_known: this.is_announced,
-          on_connected: (tally, view) => this.#unless(signal, () => this.#on_connected(tally, view)),
-          on_change: () => this.#unless(signal, () => this.#on_change()),
-          on_handover: (view) => {
-            give_back();
-            this.#unless(signal, () => this.#on_handover(view));
-          },
-        },
-        signal,
-      );
-    } finally {
-      give_back();
-    }
+      },
+      signal,
+    );
   }
 
   /** @param {AbortSignal} signal */
   async #wait_for_turn(signal) {
     const { file_slots } = this.#shared;
-    this.is_queued = file_slots.is_full;
-    if (this.is_queued) this.#tell("progress");
-    try {
-      return await file_slots.take(signal, { in_front: this.is_announced });
-    } finally {
-      this.is_queued = false;
+    const is_queued = file_slots.is_full;
+    this.is_queued = is_queued;
+    if (is_queued) this.#tell("progress");
+    const give_back = await file_slots.take(signal, { in_front: this.is_announced });
+    if (signal.aborted) {
+      give_back();
+      throw new Aborted();
     }
+    this.is_queued = false;
+    if (is_queued) this.#tell("progress");
+    return give_back;
+  }
+
+  /**
+   * @param {UploadResource} resource
+   * @param {AbortSignal} signal
+   */
+  #claim({ url }, signal) {
+    const { running, surroundings } = this.#shared;
+    const let_go = surroundings.claim(url, () => this.#unless(signal, () => this.#pause(IN_ANOTHER_TAB)));
+    running.add(url);
+    return () => {
+      running.delete(url);
+      let_go();
+    };
   }
 
   /**
@@ -246,12 +274,14 @@ export class Course {
         return await converse(signal);
       } catch (/** @type {any} */ failure) {
         const next = verdict(failure);
-        if (signal.aborted || next === "fatal" || next === "refused") throw failure;
+        // A file that is there needs nobody's leave any more; the page only asks how it goes on.
+        const is_refused = next === "refused" && !(this.phase === "uploading" && this.is_complete);
+        if (signal.aborted || next === "fatal" || is_refused) throw failure;
         this.#disconnect();
         this.trouble = failure;
         this.#tell("progress");
         // What the server asks for is kept; what we wait on top of it may be cut short.
-        const { retry_after_s } = failure;
+        const retry_after_s = failure.retry_after_s * (1 + surroundings.random() / 4);
         const more_s = this.#backoff.next() - retry_after_s;
         if (retry_after_s > 0) await wait(surroundings, retry_after_s, signal);
         if (more_s > 0) await wait_or_wake(surroundings, more_s, signal);
@@ -262,6 +292,7 @@ export class Course {
   /** Stop whatever is under way, without a word to the page. */
   #call_off() {
     this.#task.abort();
+    this.is_queued = false;
     this.tally.drop_flights();
   }
 
@@ -286,7 +317,7 @@ export class Course {
    */
   #on_connected(tally, view) {
     // A line that never carries a whole chunk still brings the file nearer to its end.
-    if (tally.bytes_acked > this.tally.bytes_acked) this.#backoff.reset();
+    this.#backoff.reached(tally.bytes_acked);
     this.connected = this.is_announced = true;
     this.trouble = null;
     this.tally = tally;
@@ -298,6 +329,19 @@ export class Course {
   #on_change() {
     this.speed.note(this.#shared.surroundings.now_s(), this.tally.bytes_acked);
     this.#tell("progress");
+  }
+
+  #on_landed() {
+    this.#refusals = 0;
+    this.trouble = null;
+    this.#on_change();
+  }
+
+  /** @param {UploadFailure} failure one or two are nothing to speak of: a proxy's limit, say */
+  #on_refusal(failure) {
+    this.#refusals += 1;
+    if (this.#refusals > 2) this.trouble = failure;
+    this.#on_change();
   }
 
   /** @param {UploadView} view */
@@ -316,6 +360,12 @@ export class Course {
   /** @param {UploadView | null} view what a conversation came to */
   #settle(view) {
     if (view === null) return this.#end_cancelled(null);
+    if (this.phase === "cancelling" && view.state !== "CANCELLED") {
+      // A cancel that came too late: the file is there already, so see it through.
+      this.cancel_msg = null;
+      this.is_announced = true;
+      this.tally = new Tally(this.assignment.file.size, view.received);
+    }
     switch (view.state) {
       case "FINISHED":
         this.#over("finished");
@@ -328,10 +378,6 @@ export class Course {
       case "FAILED":
         return this.#fail(new HandoverFailure(view.reason));
       default:
-        // A cancel that came too late: the file is there already, so see it through.
-        this.cancel_msg = null;
-        this.is_announced = true;
-        this.tally = new Tally(this.assignment.file.size, view.received);
         return this.upload();
     }
   }
@@ -359,9 +405,9 @@ export class Course {
   /** @param {UploadFailure} failure */
   #fail(failure) {
     this.failure = failure;
-    // With the right file, or when the stick is plugged in again, it can still go on.
-    if (failure.code === "file_unreadable" || failure.code === "file_changed") this.phase = "failed";
-    else this.#over("failed");
+    // With the right file, or when the stick is plugged in again, it may still go on.
+    if (is_end(failure)) this.#destination.forget();
+    this.phase = "failed";
     this.#disconnect();
     this.trouble = null;
     this.#tell("progress");

@@ -19,6 +19,7 @@ export class Destination {
   /** @type {Promise<string> | null} */
   #asked_ticket = null;
   #is_noted = false;
+  #is_forgotten = false;
 
   /**
    * @param {Collaborators} shared
@@ -37,6 +38,7 @@ export class Destination {
    * @returns {Promise<UploadResource>} rejects with UploadFailure, Aborted
    */
   async load_resource(signal) {
+    if (signal.aborted) throw new Aborted();
     if (this.resource !== null) return this.resource;
     const { ticket, file, relative_path } = this.#assignment;
     // Asked once: a pause meanwhile must not use up another ticket.
@@ -70,17 +72,21 @@ export class Destination {
     const { file, frontend_url, relative_path, file_handle, remember } = this.#assignment;
     if (this.resource === null || this.#is_noted || !remember) return;
     this.#is_noted = true;
+    this.#is_forgotten = false;
     const { url, upload_id } = this.resource;
     const { name: filename, size: length, lastModified: last_modified } = file;
     const begun_at = Date.now();
     const { notebook } = this.#shared;
-    notebook.write({ url, frontend_url, upload_id, filename, relative_path, length, last_modified, begun_at });
+    const has_handle = file_handle !== null;
+    notebook.write({ url, frontend_url, upload_id, filename, relative_path, length, last_modified, begun_at, has_handle });
     if (file_handle !== null) notebook.keep_handle(url, file_handle);
   }
 
   /** Nothing is left for a later page to do. */
   forget() {
-    if (this.resource !== null && this.#assignment.remember) this.#shared.notebook.tear_out(this.resource.url);
+    if (this.resource === null || this.#is_forgotten) return;
+    this.#is_forgotten = true;
+    this.#shared.notebook.tear_out(this.resource.url);
   }
 
   /** @param {string} ticket */

@@ -6,9 +6,11 @@
  * and again, and digests are worked out one after the other: faster than any line all the same.
  */
 
-import { FileUnreadable } from "./errors.js";
+import { FileUnreadable, RequestFailure, UploadFailure } from "./errors.js";
 
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
+
+const PATIENCE_S = 30;
 
 export class Digester {
   #surroundings;
@@ -28,14 +30,42 @@ export class Digester {
 
   /**
    * @param {Blob} blob
-   * @returns {Promise<string | null>} hexadecimal, null where the browser cannot; rejects with FileUnreadable
+   * @returns {Promise<string | null>} hexadecimal, null where the browser cannot; rejects with
+   *   FileUnreadable, or RequestFailure if the disk does not answer
    */
   async digest(blob) {
     const sha256 = this.#surroundings.find_sha256();
     if (sha256 === null) return null;
-    const turn = this.#queue.then(async () => to_hex(await sha256(await this.#read(blob))));
+    const turn = this.#queue.then(() => this.#limited(async () => to_hex(await sha256(await this.#read(blob)))));
     this.#queue = turn.catch(() => {});
-    return turn;
+    try {
+      return await turn;
+    } catch (error) {
+      if (error instanceof UploadFailure) throw error;
+      return null; // no memory, say: then it goes without
+    }
+  }
+
+  /**
+   * A disk that does not answer, a share without a line, must not keep all others waiting.
+   *
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  async #limited(work) {
+    const { set_timer, clear_timer } = this.#surroundings;
+    /** @type {unknown} */
+    let timer;
+    const limit = new Promise((_, reject) => {
+      const message = "The file cannot be read at the moment";
+      timer = set_timer(() => reject(new RequestFailure({ status: 0, code: "stalled", message })), PATIENCE_S);
+    });
+    try {
+      return await Promise.race([work(), /** @type {Promise<T>} */ (limit)]);
+    } finally {
+      clear_timer(timer);
+    }
   }
 
   /**

@@ -80,6 +80,7 @@ export class RequestFailure extends UploadFailure {
    */
   constructor({ status, code, message, retry_after_s = 0, max_chunk_bytes = null }) {
     super(code ?? `http_${status}`, message ?? `The server answered with status ${status}`);
+    this.is_ours = code !== undefined;
     this.status = status;
     this.retry_after_s = retry_after_s;
     this.max_chunk_bytes = max_chunk_bytes;
@@ -111,20 +112,12 @@ const BY_CODE = {
 };
 
 /**
- * For answers of proxies, which carry no code of ours. Some say 404 while a deployment leaves them
- * without a server to pass requests on to.
+ * For answers of proxies, which carry no code of ours: all others are "lost". Some say 404 or 405
+ * while a deployment leaves them without a server to pass requests on to; no word of theirs is worth
+ * a file that is half there.
  * @type {Readonly<Record<number, Verdict>>}
  */
-const BY_STATUS = {
-  401: "refused",
-  403: "refused",
-  404: "lost",
-  407: "refused",
-  408: "lost",
-  413: "ask",
-  425: "lost",
-  429: "lost",
-};
+const BY_STATUS = { 401: "refused", 403: "refused", 407: "refused", 413: "ask" };
 
 // What a chunk meets that took too long for somebody on its way: a smaller one has a better chance.
 const TOO_SLOW = [0, 408, 502, 504];
@@ -138,8 +131,15 @@ export const is_too_slow = ({ status }) => TOO_SLOW.includes(status);
  */
 export function verdict(failure) {
   if (!(failure instanceof RequestFailure)) return "fatal";
-  return BY_CODE[failure.code] ?? BY_STATUS[failure.status] ?? (failure.status >= 500 ? "lost" : "fatal");
+  const { code, status, is_ours } = failure;
+  return BY_CODE[code] ?? BY_STATUS[status] ?? (is_ours && status < 500 ? "fatal" : "lost");
 }
+
+// After these nothing is left that a later page could go on with.
+const ENDS = ["file_too_large", "handover_failed", "unknown_upload"];
+
+/** @param {UploadFailure} failure */
+export const is_end = ({ code }) => ENDS.includes(code);
 
 // Longer than any sensible pause, and short of the 24 days at which browser timers overflow.
 const LONGEST_RETRY_AFTER_S = 3600;
@@ -153,7 +153,7 @@ const LONGEST_RETRY_AFTER_S = 3600;
 export function read_refusal({ status, retry_after, body }) {
   return new RequestFailure({
     status,
-    code: body?.code,
+    code: body?.status === status ? body.code : undefined,
     message: body?.detail ?? body?.title,
     retry_after_s: read_retry_after_s(retry_after),
     max_chunk_bytes: body?.max_chunk_bytes,

@@ -52,6 +52,7 @@ export function create_library(script_url) {
     file_slots: new Slots(configuration.files_at_once),
     chunk_slots: new Slots(configuration.chunks_at_once),
     notebook: new Notebook(browser),
+    running: new Set(),
     surroundings: browser,
   };
 
@@ -79,11 +80,10 @@ export function create_library(script_url) {
    * @param {UploaderOptions} [options]
    */
   function make_uploader(ticket, file, { relative_path, file_handle } = {}) {
-    if (typeof file?.name !== "string" || typeof file.slice !== "function") {
-      throw new TypeError("incoming.Uploader needs a File as its second argument");
-    }
-    if (typeof ticket !== "function" && (typeof ticket !== "string" || ticket === "")) {
-      throw new TypeError("incoming.Uploader needs a ticket, or a function that gets one, as its first argument");
+    const is_file = typeof file?.name === "string" && typeof file.slice === "function";
+    const is_ticket = typeof ticket === "function" || (typeof ticket === "string" && ticket !== "");
+    if (!is_file || !is_ticket) {
+      throw new TypeError("Uploader() takes a ticket, or a function that gets one, and a File");
     }
     const { server_url } = configuration;
     return new Uploader(shared, {

@@ -19,11 +19,14 @@
  * @property {number} length
  * @property {number} last_modified
  * @property {number} begun_at milliseconds since 1970
+ * @property {boolean} has_handle whether a handle on the file is kept
  */
 
 const PREFIX = "incoming_wsgi ";
 const DATABASE = "incoming_wsgi";
 const TABLE = "file_handles";
+// Some browsers have opened databases that never answered.
+const PATIENCE_S = 2;
 
 export class Notebook {
   #surroundings;
@@ -40,8 +43,10 @@ export class Notebook {
 
   /** @param {string} url */
   tear_out(url) {
+    if (this.read().some((note) => note.url === url && note.has_handle)) {
+      this.#handles("readwrite", (table) => table.delete(url));
+    }
     this.#storage((storage) => storage.removeItem(PREFIX + url));
-    this.#handles("readwrite", (table) => table.delete(url));
   }
 
   /** @returns {Note[]} newest first */
@@ -68,11 +73,13 @@ export class Notebook {
   }
 
   /**
-   * @param {string} url
-   * @returns {Promise<any>} the handle, null if there is none
+   * @param {Note} note
+   * @returns {Promise<any>} the handle, null if there is none or the database does not answer
    */
-  find_handle(url) {
-    return this.#handles("readonly", (table) => table.get(url));
+  async find_handle({ url, has_handle }) {
+    if (!has_handle) return null;
+    const patience = new Promise((resolve) => this.#surroundings.set_timer(() => resolve(null), PATIENCE_S));
+    return Promise.race([this.#handles("readonly", (table) => table.get(url)), patience]);
   }
 
   /** @param {(storage: Storage) => void} action */

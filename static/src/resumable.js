@@ -17,7 +17,7 @@ import { UploadResource, is_receiving } from "./upload_resource.js";
 /** @typedef {(note: Note, file: File, file_handle: any) => Uploader} MakeUploader */
 
 // Answers that say that there is nothing left to go on with.
-const GONE = ["unknown_upload", "upload_gone", "wrong_state"];
+const GONE = ["unknown_upload", "upload_gone"];
 
 /**
  * @param {Collaborators} shared
@@ -29,12 +29,13 @@ export async function find_resumable(shared, make_uploader) {
   const claims = await surroundings.find_claims();
   const found = await Promise.all(
     notebook.read().map(async (note) => {
+      if (shared.running.has(note.url)) return null; // on this very page
       const view = await ask(shared, note);
       if (view !== null && (view === "gone" || !is_receiving(view))) {
         notebook.tear_out(note.url);
         return null;
       }
-      const handle = await notebook.find_handle(note.url);
+      const handle = await notebook.find_handle(note);
       return new ResumableUpload(shared, make_uploader, note, view, handle, claims.has(note.url));
     }),
   );

@@ -6,7 +6,7 @@
  * that fails: what may pass is tried again, what will not ends the upload with the app's own words.
  */
 
-import { NoTicket, RequestFailure, UploadFailure, read_refusal, verdict } from "./errors.js";
+import { NoTicket, RequestFailure, read_refusal } from "./errors.js";
 
 /** @typedef {import("./transport.js").Transport} Transport */
 /** @typedef {string | ((file: File, relative_path: string | null) => string | Promise<string>)} Ticket */
@@ -27,9 +27,7 @@ export async function get_ticket(ticket, file, relative_path) {
   try {
     got = await ticket(file, relative_path);
   } catch (/** @type {any} */ error) {
-    if (error instanceof UploadFailure) {
-      throw verdict(error) === "fatal" ? new NoTicket(error.message) : error;
-    }
+    if (error instanceof RequestFailure && may_pass(error)) throw error;
     // What fetch throws without a line, and everything else.
     if (error instanceof TypeError) throw new RequestFailure({ status: 0, code: "network_error", message: error.message });
     throw new NoTicket(error?.message);
@@ -37,6 +35,14 @@ export async function get_ticket(ticket, file, relative_path) {
   if (typeof got !== "string" || got === "") throw new NoTicket();
   return got;
 }
+
+/**
+ * The app's own answers are meant: unlike on the way of a chunk, a 404 or a 413 is a refusal.
+ *
+ * @param {RequestFailure} failure
+ */
+const may_pass = ({ status, code }) =>
+  status >= 500 || [0, 401, 403, 407, 408, 425, 429].includes(status) || code === "bad_answer";
 
 /**
  * A function that asks the app for tickets.
@@ -58,10 +64,9 @@ export function tickets_from(transport, url) {
     const { status, body } = answer;
     const words = answer.text.trim();
     if (status < 200 || status > 299) {
-      const failure = read_refusal(answer);
+      const { message, retry_after_s } = read_refusal(answer);
       const is_readable = body === null && words.length > 0 && words.length <= LONGEST_WORDS && !words.startsWith("<");
-      if (is_readable) failure.message = words;
-      throw failure;
+      throw new RequestFailure({ status, message: is_readable ? words : message, retry_after_s });
     }
     const ticket = body?.ticket ?? body ?? words;
     if (typeof ticket !== "string" || !TICKET.test(ticket)) {

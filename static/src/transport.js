@@ -78,7 +78,7 @@ export function create_transport(surroundings) {
         const end = (settle) => {
           surroundings.clear_timer(timer);
           signal.removeEventListener("abort", call_off);
-          xhr.onload = xhr.onerror = xhr.upload.onprogress = null;
+          xhr.onload = xhr.onerror = xhr.onabort = xhr.upload.onprogress = null;
           xhr.abort(); // does nothing once the answer is in
           settle();
         };
@@ -94,7 +94,8 @@ export function create_transport(surroundings) {
           const answered = answer(xhr.status, xhr.getResponseHeader("Retry-After"), xhr.responseText);
           end(() => resolve(answered));
         };
-        xhr.onerror = () => end(() => reject(network_error()));
+        // The browser itself may abort it: somebody pressed Escape, or a navigation came to nothing.
+        xhr.onerror = xhr.onabort = () => end(() => reject(network_error()));
         signal.addEventListener("abort", call_off);
 
         xhr.open("PUT", url);

@@ -29,7 +29,7 @@ import { RequestFailure, read_refusal } from "./errors.js";
  * @property {string | null} reason why it was cancelled or failed
  * @property {boolean} notified whether the web app has been told how it ended
  * @property {string | null} [expires_at] when it is given up if nothing moves until then (ISO 8601)
- * @property {StoredDigest[]} [digests] of chunks, in the answer to `ask` alone
+ * @property {StoredDigest[]} [digests] of chunks, in the answer to `ask_digests` alone
  */
 
 /** @typedef {{ start: number, stop: number, sha256: string }} StoredDigest hexadecimal */
@@ -117,6 +117,16 @@ export class UploadResource {
    */
   async ask(signal) {
     return read_view(await this.#transport.call({ method: "GET", url: this.url, signal }));
+  }
+
+  /**
+   * Ask for the digests of stored chunks too: of all, or of many chunks a thousand.
+   *
+   * @param {AbortSignal} signal
+   * @returns {Promise<UploadView>}
+   */
+  async ask_digests(signal) {
+    return read_view(await this.#transport.call({ method: "GET", url: `${this.url}?digests=1`, signal }));
   }
 
   /**

@@ -59,6 +59,7 @@ export async function wait_or_wake(surroundings, seconds, signal) {
  * @returns {Promise<T>} rejects with Aborted
  */
 export async function unless_aborted(promise, signal) {
+  promise.catch(() => {}); // whatever it comes to, if nobody waits for it any more
   if (signal.aborted) throw new Aborted();
   let call_off = () => {};
   try {

@@ -238,7 +238,7 @@ export class FakeServer {
 
 /** An answer of the server that says no. Without a code: of a proxy. */
 export function refusal(status, code, more = {}) {
-  const body = code === undefined ? null : { code, detail: `detail of ${code}`, ...more };
+  const body = code === undefined ? null : { status, code, detail: `detail of ${code}`, ...more };
   return { status, retry_after: null, body, text: "" };
 }
 
@@ -278,7 +278,7 @@ export function arrange({
 } = {}) {
   const notebook = new Notebook(surroundings);
   const digester = new Digester(surroundings);
-  const shared = { transport: server.transport, digester, file_slots, chunk_slots, notebook, surroundings };
+  const shared = { transport: server.transport, digester, file_slots, chunk_slots, notebook, running: new Set(), surroundings };
   const frontend_url = "http://host/incoming/frontend/";
   const uploader = new Uploader(shared, { frontend_url, ticket, file, relative_path, file_handle: null, remember: true });
   const events = [];

@@ -201,7 +201,7 @@ test("an upload that waits for its app finds the line again without a turn", asy
   assert.equal(waiting.uploader.finished, true);
 });
 
-test("an upload that failed on the line gives its turn to others and has the next one", async () => {
+test("an upload that has lost the line keeps its turn: the next would lose it too", async () => {
   const file_slots = new Slots(1);
   const [first, second, third] = Array.from({ length: 3 }, () => arrange({ file_slots, length: 8 }));
   let puts = 0;
@@ -209,12 +209,69 @@ test("an upload that failed on the line gives its turn to others and has the nex
   hold_chunks(second.server);
   for (const { uploader } of [first, second, third]) uploader.start();
   await settle();
-  assert.deepEqual([first, second, third].map(({ uploader }) => uploader.phase), ["connecting", "uploading", "queued"]);
+  assert.deepEqual([first, second, third].map(({ uploader }) => uploader.phase), ["connecting", "queued", "queued"]);
   await first.surroundings.advance(1);
-  assert.equal(first.uploader.phase, "queued");
-  second.uploader.pause("pause");
   await settle_all();
-  assert.equal(first.uploader.phase, "handing_over");
+  assert.deepEqual([first, second, third].map(({ uploader }) => uploader.phase), ["handing_over", "uploading", "queued"]);
+});
+
+test("a thousand files do not ask a server that is down for a thousand tickets", async () => {
+  const file_slots = new Slots(3);
+  let asked = 0;
+  const ticket = async () => {
+    asked += 1;
+    throw new RequestFailure({ status: 503 });
+  };
+  const all = Array.from({ length: 1000 }, () => arrange({ file_slots, ticket, length: 4 }));
+  for (const { uploader } of all) uploader.start();
+  for (const { surroundings } of all.slice(0, 5)) await surroundings.advance(1);
+  assert.ok(asked < 20, `${asked}`);
+});
+
+test("whoever is paused in the moment in which its turn comes asks for nothing, and gives the turn on", async () => {
+  const file_slots = new Slots(1);
+  const uncaught = [];
+  const note = (error) => uncaught.push(error);
+  process.on("unhandledRejection", note);
+  const first = arrange({ file_slots, length: 4 });
+  let asked = 0;
+  const second = arrange({ file_slots, length: 4, ticket: async () => (asked++, "ticket-1") });
+  const third = arrange({ file_slots, length: 4 });
+  for (const { uploader } of [first, second, third]) uploader.start();
+  first.uploader.addEventListener("progress", () => {
+    if (first.uploader.handing_over) second.uploader.pause("pause");
+  });
+  await settle_all();
+  process.off("unhandledRejection", note);
+  assert.deepEqual([second.uploader.phase, asked, third.uploader.phase], ["paused", 0, "handing_over"]);
+  assert.deepEqual(uncaught, []);
+});
+
+test("queued, paused and unpaused in one go is queued", async () => {
+  const file_slots = new Slots(1);
+  const [first, second] = [arrange({ file_slots, length: 4 }), arrange({ file_slots, length: 4 })];
+  hold_chunks(first.server);
+  for (const { uploader } of [first, second]) uploader.start();
+  await settle();
+  second.uploader.pause("pause").pause("unpause");
+  await settle_all();
+  assert.equal(second.uploader.phase, "queued");
+});
+
+test("a file that the disk does not give holds nobody else up for long, and can be cancelled at once", async () => {
+  const file_slots = new Slots(1);
+  const first = arrange({ file_slots, length: 4 });
+  first.surroundings.make_secure();
+  first.file.slice = () => ({ size: 4, slice: () => null, arrayBuffer: never });
+  const second = arrange({ file_slots, length: 4 });
+  first.server.notified = true;
+  for (const { uploader } of [first, second]) uploader.start();
+  await first.surroundings.advance(30.1);
+  assert.deepEqual([first.uploader.trouble_code, first.uploader.state_msg], ["stalled", "Trying again: The file cannot be read at the moment"]);
+  first.uploader.cancel("no");
+  await first.surroundings.advance(1);
+  await settle_all();
+  assert.deepEqual([first.uploader.phase, second.uploader.phase], ["cancelled", "handing_over"]);
 });
 
 // ---- tickets on demand
@@ -286,6 +343,8 @@ test("an app that wants a login first pauses the upload", async () => {
 });
 
 for (const [what, ticket, words] of [
+  ["413", async () => Promise.reject(new RequestFailure({ status: 413, message: "At most 5 GB, please" })), "At most 5 GB, please"],
+  ["404", async () => Promise.reject(new RequestFailure({ status: 404, message: "No such album" })), "No such album"],
   ["an error of its own", async () => Promise.reject(new Error("You have used up your space")), "You have used up your space"],
   ["a refusal", async () => Promise.reject(new RequestFailure({ status: 400, message: "No films, please" })), "No films, please"],
   ["nothing", async () => undefined, "The application did not give leave to upload this file"],
@@ -344,7 +403,7 @@ for (const [status, text, expected] of [
   [200, "", { code: "bad_answer" }],
   [413, "At most 5 GB, please", { code: "http_413", message: "At most 5 GB, please" }],
   [500, "<h1>Traceback</h1>", { code: "http_500", message: "The server answered with status 500" }],
-  [403, '{"detail": "CSRF token missing", "code": "csrf"}', { code: "csrf", message: "CSRF token missing", status: 403 }],
+  [403, '{"detail": "CSRF token missing", "code": "csrf"}', { code: "http_403", message: "CSRF token missing", status: 403 }],
 ]) {
   test(`an app that answers ${status} ${text} gives no ticket`, async () => {
     await assert.rejects(app_that_answers(status, text).get(), expected);
@@ -388,10 +447,18 @@ test("a tab that has lost the line does not take the upload back from the one th
 
 test("a paused, cancelled or finished upload belongs to no tab", async () => {
   const { uploader, browser, server, surroundings } = arrange({ length: 4 });
+  hold_chunks(server);
   uploader.start();
   assert.equal(browser.claims.size, 0);
   await settle();
   assert.deepEqual([...browser.claims.keys()], ["http://host/incoming/frontend/uploads/ticket-1"]);
+  uploader.pause("pause");
+  await settle();
+  assert.equal(browser.claims.size, 0);
+  server.intercept = (request, normal) => normal();
+  uploader.pause("unpause");
+  await settle();
+  assert.deepEqual([uploader.phase, browser.claims.size], ["handing_over", 0]);
   server.finish();
   await surroundings.advance(5);
   assert.equal(browser.claims.size, 0);
@@ -403,7 +470,7 @@ test("a paused, cancelled or finished upload belongs to no tab", async () => {
 async function reload({ browser, server, surroundings, shared }) {
   const resume = ({ frontend_url, upload_id, relative_path }, file, file_handle) =>
     new Uploader(shared, { frontend_url, ticket: upload_id, file, relative_path, file_handle, remember: true });
-  return find_resumable({ ...shared, transport: server.transport, surroundings }, resume);
+  return find_resumable({ ...shared, running: new Set(), transport: server.transport, surroundings }, resume);
 }
 
 /** Half an upload, and then the browser crashed. */
@@ -474,6 +541,31 @@ test("what the server cannot be asked about is offered all the same", async () =
   all.server.intercept = line_lost;
   const [found] = await reload(all);
   assert.deepEqual([found.filename, found.bytes_acked, found.expires_at], ["report.pdf", null, null]);
+});
+
+test("what this very page is sending is not left over", async () => {
+  const all = arrange({ length: 10 });
+  hold_chunks(all.server);
+  all.uploader.start();
+  await settle();
+  assert.deepEqual(await find_resumable(all.shared, null), []);
+});
+
+test("a database that never answers keeps nobody waiting for long", async () => {
+  const all = await crashed_in_the_middle();
+  const [key] = Object.keys(all.browser.storage);
+  all.browser.storage.setItem(key, JSON.stringify({ ...JSON.parse(all.browser.storage.getItem(key)), has_handle: true }));
+  all.surroundings.databases = () => ({ open: () => ({}) });
+  const found = reload(all);
+  await all.surroundings.advance(3);
+  assert.equal((await found)[0].has_file_handle, false);
+});
+
+test("what is complete meanwhile cannot be discarded, and it is said", async () => {
+  const all = await crashed_in_the_middle();
+  const [found] = await reload(all);
+  all.server.state = "HANDING_OVER";
+  await assert.rejects(found.discard(), { code: "wrong_state" });
 });
 
 test("what is being sent in another tab says so", async () => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { keep_digest } from "../../static/src/chunk.js";
 import { RequestFailure } from "../../static/src/errors.js";
 import { arrange as arrange_all, FakeFile, FakeServer, line_lost, refusal, settle, sha256_hex } from "./fakes.js";
 
@@ -27,7 +28,7 @@ function begun_with(file, chunks, { without = [] } = {}) {
     .map((number) => ({ start: number * 4, stop: number * 4 + 4, sha256: sha256_hex(file.bytes.slice(number * 4, number * 4 + 4)) }));
   server.intercept = (request, normal) => {
     const answer = normal();
-    if (request.method === "GET") answer.body.digests = digests;
+    if (request.url.endsWith("?digests=1")) answer.body.digests = digests;
     return answer;
   };
   return server;
@@ -185,6 +186,23 @@ test("a file that is overwritten with another of the same length is noticed befo
   await settle_all();
   assert.equal(uploader.error_code, "file_unreadable");
   assert.equal(server.state, "UPLOADING");
+});
+
+test("of a file of a million chunks a page remembers a few digests", async () => {
+  const digests = [];
+  for (let start = 0; start < 1000; start++) keep_digest(digests, { range: [start, start + 1], sha256: "00" }, Math.random);
+  assert.equal(digests.length, 64);
+  assert.deepEqual([digests[0].start, digests.at(-1).start], [0, 999]);
+});
+
+test("a chunk whose digest cannot be worked out goes without", async () => {
+  const { uploader, server, surroundings } = arrange();
+  surroundings.find_sha256 = () => async () => {
+    throw new RangeError("Array buffer allocation failed");
+  };
+  uploader.start();
+  await settle_all();
+  assert.equal(server.state, "COMPLETE");
 });
 
 test("a file that was removed is noticed before the next chunk", async () => {

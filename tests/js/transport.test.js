@@ -229,7 +229,7 @@ async function failure() {
 }
 
 test("a refusal of the server carries its code, its words and its limits", async () => {
-  answer_with(413, { code: "chunk_too_large", title: "Chunk too large", detail: "At most 8 bytes", max_chunk_bytes: 8 });
+  answer_with(413, { status: 413, code: "chunk_too_large", title: "Chunk too large", detail: "At most 8 bytes", max_chunk_bytes: 8 });
   const { status, code, message, max_chunk_bytes, retry_after_s } = await failure();
   assert.deepEqual(
     { status, code, message, max_chunk_bytes, retry_after_s },

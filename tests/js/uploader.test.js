@@ -94,9 +94,9 @@ test("the app may take ten minutes over its answer", async () => {
   assert.equal(uploader.finished, false);
   assert.equal(uploader.connected, true);
   const questions = server.log.split("GET").length - 1;
-  assert.ok(questions > 250 && questions < 330, `gently: ${questions} questions`);
+  assert.ok(questions > 50 && questions < 90, `gently: ${questions} questions`);
   server.finish();
-  await surroundings.advance(2);
+  await surroundings.advance(20);
   assert.equal(uploader.finished, true);
 });
 

@@ -33,22 +33,12 @@ export function create_leave_guard(window) {
  */
 export function create_screen_guard(document, wake_lock) {
   let needed = false;
-  let asking = false;
-  /** @type {WakeLockSentinel | null} */
-  let lock = null;
-
-  async function acquire() {
-    if (!wake_lock || asking || !needed || document.visibilityState !== "visible" || (lock && !lock.released)) return;
-    asking = true;
-    lock = await wake_lock.request("screen").catch(() => null);
-    asking = false;
-    if (!needed) release();
-  }
-
-  function release() {
-    lock?.release().catch(() => {});
-    lock = null;
-  }
+  /** @type {Promise<WakeLockSentinel | null> | undefined} */
+  let lock;
+  const acquire = () => {
+    // The browser itself takes it away while the page is not seen.
+    if (document.visibilityState === "visible") lock = wake_lock?.request("screen").catch(() => null);
+  };
 
   return (now_needed) => {
     if (now_needed === needed) return;
@@ -58,7 +48,7 @@ export function create_screen_guard(document, wake_lock) {
       acquire();
     } else {
       document.removeEventListener("visibilitychange", acquire);
-      release();
+      lock?.then((held) => held?.release()).catch(() => {});
     }
   };
 }

@@ -94,7 +94,7 @@ export function create_row(document, about, act) {
   );
 
   /** @type {Record<string, unknown>} */
-  const shown = { detail: "" };
+  const shown = {};
   /**
    * @template {string | number | boolean | null} Value
    * @param {string} what
@@ -122,7 +122,6 @@ export function create_row(document, about, act) {
       show("tone", view.tone, (tone) => (node.dataset.tone = tone));
       show("icon", view.icon, icon.draw);
       show("status", view.status, (text) => (status.textContent = text));
-      show("detail", uploader?.error_msg ?? uploader?.trouble_msg ?? "", (text) => (status.title = text));
       main.update(view.main, words);
       end.update(view.end, words);
       show("pulse", view.pulse, (pulse) => bar.classList.toggle("pulse", pulse));

@@ -58,7 +58,7 @@ svg {
   background: var(--_surface);
   text-align: center;
 }
-[part=zone] > svg { width: 2.25rem; height: 2.25rem; color: var(--_accent); stroke-width: 1.5; }
+[part=zone] > svg { width: 2.25rem; height: 2.25rem; color: var(--_accent); }
 [part=zone].over { border-color: var(--_accent); background: color-mix(in srgb, var(--_accent) 9%, var(--_surface)); }
 [part=hint] { color: var(--_quiet); }
 [part=notice] { color: var(--_bad); font-weight: 600; overflow-wrap: anywhere; }
@@ -87,7 +87,6 @@ label { position: relative; }
 [part~=action]:not([part~=button]) { position: relative; width: 2.25rem; padding: 0; border-color: transparent; color: var(--_quiet); }
 [part~=button]:hover, [part~=action]:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
 [part~=choose]:hover { background: color-mix(in srgb, var(--_accent) 86%, var(--_ink)); }
-[part~=choose-folder]:hover { background: color-mix(in srgb, var(--_accent) 10%, transparent); }
 .off > svg, .off label { opacity: .55; pointer-events: none; }
 :focus-visible, label:focus-within:has(:focus-visible) { outline: 3px solid var(--_accent); outline-offset: 2px; }
 
@@ -165,31 +164,22 @@ li [part~=bar] { --_tone: inherit; }
 li[data-tone=idle] [part~=bar] { --_tone: var(--_accent); opacity: .75; }
 [part=bar-sent], [part=bar-stored] { position: absolute; inset-block: 0; inset-inline-start: 0; border-radius: inherit; background: var(--_tone); transition: inline-size .25s linear; }
 [part=bar-sent] { opacity: .35; }
-.pulse::after {
-  content: "";
-  position: absolute;
-  inset: 0;
-  width: 40%;
-  background: linear-gradient(90deg, transparent, var(--_surface), transparent);
-  opacity: .7;
-  animation: pass 1.6s infinite linear;
-}
-@keyframes pass { from { transform: translateX(-100%); } to { transform: translateX(350%); } }
+.pulse { animation: pulse 1s infinite alternate; }
+@keyframes pulse { to { opacity: .5; } }
 
 @media (max-width: 30rem) {
   li { padding: .75rem; column-gap: .625rem; }
   li:has([part~=button]:not([hidden])) .main:not([hidden]) { grid-area: 3 / 2 / 4 / 3; justify-self: start; margin-top: .5rem; }
   li .end[part~=button]:not([hidden]) { grid-area: 3 / 2 / 4 / 5; justify-self: end; margin-top: .5rem; }
   [part=total] { grid-template-columns: 1fr; }
-  [part=total] .buttons { grid-area: 4 / 1; justify-content: start; gap: .375rem; margin-top: .625rem; }
-  [part~=total-action] { padding-inline: .55rem; }
+  [part=total] .buttons { grid-area: 4 / 1; justify-content: start; margin-top: .5rem; }
 }
 @media (pointer: coarse) {
   [part~=button], [part~=action] { min-height: 2.75rem; min-width: 2.75rem; }
 }
 @media (prefers-reduced-motion: reduce) {
   * { transition: none !important; }
-  .pulse::after { animation: none; width: 100%; opacity: .35; }
+  .pulse { animation: none; }
 }
 @media (forced-colors: active) {
   [part~=bar] { border: 1px solid CanvasText; forced-color-adjust: none; background: Canvas; }

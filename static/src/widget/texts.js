@@ -65,7 +65,6 @@ export const DEFAULT_TEXTS = Object.freeze({
   files_failed: { one: "{count} failed", other: "{count} failed" },
 
   // why one failed: error_ and the error_code; the words of the server where there is no such text
-  error_file_changed: "This is another file than the one that was begun.",
   error_file_too_large: "It is larger than this server takes.",
   error_file_unreadable: "It was changed, moved or deleted: choose it again.",
   error_handover_failed: "It has arrived, but the application did not take it.",
@@ -93,7 +92,7 @@ export const DEFAULT_TEXTS = Object.freeze({
   say_failed: { one: "{name}: {message}", other: "{count} files could not be uploaded" },
 
   // what a form says that cannot be submitted
-  form_wait: "Please wait until the upload is finished.",
+  form_wait: "Please wait for the upload.",
   form_missing: "Please choose a file.",
 });
 
