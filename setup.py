@@ -40,6 +40,9 @@ setup(
             "incoming.mjs",
             "incoming-upload.js",
             "incoming-upload.mjs",
+            # for bundlers
+            "*.d.ts",
+            "*.d.mts",
         ],
     },
     install_requires=["click>=8.1", "requests>=2.28", "webob>=1.8.10"],

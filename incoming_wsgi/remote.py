@@ -140,7 +140,7 @@ class RemoteUpload:
 
     def find_digests(self) -> list[tuple[int, int, str]]:
         """Start, stop and SHA-256 (hex) of stored chunks, as far as the server knows any."""
-        facts = self.exchange.facts("GET", self._url)
+        facts = self.exchange.facts("GET", f"{self._url}?digests=1")
         try:
             return [(d["start"], d["stop"], d["sha256"]) for d in facts.get("digests", ())]
         except (KeyError, TypeError) as exc:

@@ -413,9 +413,19 @@ def test_a_right_digest_is_kept_with_its_chunk(app, url):
     declare(app, url)
     put(app, url, 0, 256, Content_Digest=sha256(CONTENT[:256]))
     put(app, url, 256, 512)
-    assert app.get(url).json["digests"] == [
+    assert app.get(url + "?digests=1").json["digests"] == [
         {"start": 0, "stop": 256, "sha256": hashlib.sha256(CONTENT[:256]).hexdigest()}
     ]
+    assert "digests" not in app.get(url).json
+
+
+def test_of_very_many_digests_some_are_told_from_the_first_to_the_last(app, url, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.dialects.native.MAX_DIGESTS", 4)
+    declare(app, url)
+    for start in range(0, 1024, 64):
+        put(app, url, start, start + 32, Content_Digest=sha256(CONTENT[start : start + 32]))
+    told = app.get(url + "?digests=1").json["digests"]
+    assert [digest["start"] for digest in told] == [0, 320, 640, 960]
 
 
 def test_a_digest_is_kept_only_for_bytes_that_came_with_it(app, incoming, url):
@@ -428,7 +438,7 @@ def test_a_digest_is_kept_only_for_bytes_that_came_with_it(app, incoming, url):
     }
     raw(incoming, url, **environ)
     put(app, url, 0, 256, Content_Digest=sha256(CONTENT[:256]))
-    assert "digests" not in app.get(url).json
+    assert "digests" not in app.get(url + "?digests=1").json
 
 
 def test_a_wrong_digest_records_nothing(app, url):

@@ -68,6 +68,8 @@ def test_it_has_every_module_the_types_and_the_licence_and_nothing_else():
     expected = {f"incoming_wsgi/{path.relative_to(source)}" for path in source.rglob("*.py")}
     expected |= {"incoming_wsgi/py.typed"}
     expected |= {f"incoming_wsgi/static/{name}" for name in NAMES}
+    for name in ("incoming", "incoming-upload"):
+        expected |= {f"incoming_wsgi/static/{name}.d.{kind}" for kind in ("ts", "mts")}
     assert inside == expected
     assert any(path.name == "LICENSE" for path in files)
 
