@@ -309,7 +309,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
       const waiting = [...rows].filter(({ subject }) => !subject.uploader);
       const made = found.map((one) => {
         // Copies in two folders differ in nothing but their paths.
-        const path = one.relative_path ?? one.file.webkitRelativePath;
+        const path = one.relative_path;
         const unfinished = waiting.find(({ subject: { resumable, working } }) => {
           if (working || !resumable || resumable.in_another_tab) return false;
           return (!path || path === resumable.relative_path) && resumable.matches(one.file);

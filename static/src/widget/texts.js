@@ -24,7 +24,7 @@ export const DEFAULT_TEXTS = Object.freeze({
     one: "{name} is not of a kind that is taken here.",
     other: "{count} files are not of a kind that is taken here.",
   },
-  not_readable: { one: "{name} could not be read.", other: "{count} files or folders could not be read." },
+  not_readable: { one: "{name} could not be read.", other: "{count} files could not be read." },
 
   // buttons; the name of the file follows for those who hear them
   pause: "Pause",
@@ -64,25 +64,24 @@ export const DEFAULT_TEXTS = Object.freeze({
   files_finished: { one: "{finished} of {count} file", other: "{finished} of {count} files" },
   files_failed: { one: "{count} failed", other: "{count} failed" },
 
-  // why one failed: error_ and the error_code; the words of the server where there is no such text
-  error_file_too_large: "It is larger than this server takes.",
-  error_file_unreadable: "It was changed, moved or deleted: choose it again.",
-  error_handover_failed: "It has arrived, but the application did not take it.",
-  error_unknown_upload: "The server does not know this upload any more.",
-  error_other: "{message}",
+  // Why one failed: error_ and the error_code; the words of the server where there is no such text.
+  // In quotation marks, here and below, for these names are put together, and must not be shortened.
+  "error_file_too_large": "It is larger than this server takes.",
+  "error_file_unreadable": "It was changed, moved or deleted: choose it again.",
+  "error_handover_failed": "It has arrived, but the application did not take it.",
+  "error_other": "{message}",
 
   // what is in its way: trouble_ and the trouble_code
-  trouble_network_error: "The connection is lost. Trying again…",
-  trouble_stalled: "The connection is stuck. Trying again…",
-  trouble_storage_full: "The server has no room at the moment. Trying again…",
-  trouble_http_401: "Sign in again, then continue.",
-  trouble_http_403: "Sign in again, then continue.",
-  trouble_forbidden: "Sign in again, then continue.",
-  trouble_http_429: "The server is busy. Trying again…",
-  trouble_server: "The server has a problem. Trying again…",
-  trouble_app_waits: "Waiting for the application: {message}",
-  trouble_in_another_tab: "It is being sent in another tab.",
-  trouble_other: "{message}",
+  "trouble_network_error": "The connection is lost. Trying again…",
+  "trouble_stalled": "The connection is stuck. Trying again…",
+  "trouble_storage_full": "The server has no room. Trying again…",
+  "trouble_http_401": "Sign in again, then continue.",
+  "trouble_http_403": "Sign in again, then continue.",
+  "trouble_forbidden": "Sign in again, then continue.",
+  "trouble_http_429": "The server is busy. Trying again…",
+  "trouble_server": "The server has a problem. Trying again…",
+  "trouble_app_waits": "Waiting for the application: {message}",
+  "trouble_other": "{message}",
 
   // what is said to those who cannot see it
   say_started: { one: "Uploading {name}", other: "Uploading {count} files" },
