@@ -50,7 +50,7 @@ export async function build_library(out_folder) {
       minifyWhitespace: true,
       minifySyntax: true,
       charset: "utf8",
-      banner: { js: "// incoming_wsgi browser library, MIT license. Generated from static/src by npm run build." },
+      banner: { js: "// incoming_wsgi browser library, MIT license. Built from static/src." },
       ...options,
     });
   await bundle("global.js", "incoming.js", "iife");

@@ -95,7 +95,7 @@ STATES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     ),
     "failed": (
         {"phase": "failed", "error_code": "handover_failed", "error_msg": "no"},
-        "It has arrived, but the application did not take it.",
+        "no",
         ["Try again", "Remove from the list"],
     ),
     "unreadable": (

@@ -68,7 +68,6 @@ export const DEFAULT_TEXTS = Object.freeze({
   // In quotation marks, here and below, for these names are put together, and must not be shortened.
   "error_file_too_large": "It is larger than this server takes.",
   "error_file_unreadable": "It was changed, moved or deleted: choose it again.",
-  "error_handover_failed": "It has arrived, but the application did not take it.",
   "error_other": "{message}",
 
   // what is in its way: trouble_ and the trouble_code
@@ -78,7 +77,6 @@ export const DEFAULT_TEXTS = Object.freeze({
   "trouble_http_401": "Sign in again, then continue.",
   "trouble_http_403": "Sign in again, then continue.",
   "trouble_forbidden": "Sign in again, then continue.",
-  "trouble_http_429": "The server is busy. Trying again…",
   "trouble_server": "The server has a problem. Trying again…",
   "trouble_app_waits": "Waiting for the application: {message}",
   "trouble_other": "{message}",

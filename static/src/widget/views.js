@@ -146,7 +146,7 @@ export function error_text(code, message, { text, first_of }) {
 
 /** @param {Uploader} uploader @param {Words} words */
 function trouble_text({ trouble_code, trouble_msg }, { text, first_of }) {
-  const key = first_of(`trouble_${trouble_code}`, /^http_5/.test(trouble_code ?? "") ? "trouble_server" : "trouble_other");
+  const key = first_of(`trouble_${trouble_code}`, /^http_[45]/.test(trouble_code ?? "") ? "trouble_server" : "trouble_other");
   return text(key, { message: trouble_msg ?? trouble_code ?? "" });
 }
 
