@@ -83,7 +83,7 @@ export function create_library(script_url) {
     const is_file = typeof file?.name === "string" && typeof file.slice === "function";
     const is_ticket = typeof ticket === "function" || (typeof ticket === "string" && ticket !== "");
     if (!is_file || !is_ticket) {
-      throw new TypeError("Uploader() takes a ticket or a function, and a File");
+      throw new TypeError("Uploader() takes a ticket and a File");
     }
     const { server_url } = configuration;
     return new Uploader(shared, {

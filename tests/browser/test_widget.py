@@ -409,7 +409,7 @@ def test_a_file_that_changed_is_chosen_again(element: Element, tmp_path: Path) -
 def test_an_unfinished_upload_goes_on_when_its_file_is_added_again(element: Element) -> None:
     element.show("multiple", resumables=[{"filename": "film.mp4"}])
     status = element.row("film.mp4").locator("[part=status]")
-    expect(status).to_have_text("Unfinished · 40% stored · choose this file again to go on")
+    expect(status).to_have_text("Unfinished · 40% stored · choose this file again")
 
     element.add("other.mp4", "film.mp4")
 

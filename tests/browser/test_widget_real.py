@@ -313,7 +313,7 @@ def test_after_a_reload_it_goes_on_with_the_same_file_and_no_other(
     wrong = make_file(tmp_path / "others", "film.mp4", 32 * MIB - 1)
     begin_and_reload(widget, line, path)
     expect(widget.status("film.mp4")).to_have_text(
-        re.compile(r"^Unfinished · \d\d% stored · choose this file again to go on · kept until ")
+        re.compile(r"^Unfinished · \d\d% stored · choose this file again · kept until ")
     )
     line.limit(None)
     stored = widget.get("incoming.resumable().then(([one]) => one.bytes_acked)")

@@ -56,7 +56,7 @@ export const DEFAULT_TEXTS = Object.freeze({
   finished: "Uploaded",
   unfinished: "Unfinished",
   stored: "{percent} stored",
-  choose_to_continue: "choose this file again to go on",
+  choose_to_continue: "choose this file again",
   kept_until: "kept until {time}",
   in_another_tab: "Being sent in another tab",
 
