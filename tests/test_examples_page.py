@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 from example_apps import EXAMPLES, STRICT
-from servers import Server, free_port
+from servers import LONGEST_S, Server, free_port
 from waiting import wait_until
 
 
@@ -24,7 +24,7 @@ def examples(tmp_path: Path) -> Iterator[Server]:
     command += ["--folder", str(tmp_path / "files")]
     with Server(command, port=port, folder=tmp_path, environ=STRICT) as server:
         yield server
-    wait_until(lambda: not any(map(listens, ports())), "the end of the examples")
+    wait_until(lambda: not any(map(listens, ports())), "the end of the examples", LONGEST_S)
 
 
 def ports() -> list[int]:
@@ -58,7 +58,7 @@ def test_the_examples_end_with_it_however_it_ends(examples: Server, how: signal.
     status = examples.wait()
 
     assert status == (-how if how == signal.SIGKILL else 0)
-    wait_until(lambda: not any(map(listens, ports())), "the end of the examples")
+    wait_until(lambda: not any(map(listens, ports())), "the end of the examples", LONGEST_S)
     assert "Traceback" not in examples.log
 
 
@@ -73,7 +73,7 @@ def test_a_taken_port_is_said_and_the_others_start(tmp_path: Path) -> None:
             html = requests.get(server.url, timeout=30).text
             assert f"Not started: port {taken} is taken." in html
             assert links(server) == [f"http://127.0.0.1:{other}/" for other in others]
-        wait_until(lambda: not any(map(listens, others)), "the end of the examples")
+        wait_until(lambda: not any(map(listens, others)), "the end of the examples", LONGEST_S)
 
 
 def test_its_own_port_being_taken_is_said(tmp_path: Path) -> None:
