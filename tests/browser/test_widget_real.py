@@ -300,6 +300,7 @@ def test_with_the_keyboard_alone(app: App, widget: Widget, line: Proxy, tmp_path
 def begin_and_reload(widget: Widget, line: Proxy, path: Path, *, dropped: bool = False) -> None:
     (widget.drop if dropped else widget.choose)(path)
     widget.wait_for_percent(path.name, 20)
+    line.limit(MIB // 2)  # however long the reload takes, it is not complete before
     widget.page.reload()
     line.cut()  # or some MiB that the kernel has would still arrive
     expect(widget.status(path.name)).to_have_text(re.compile("^Unfinished · "))
