@@ -104,7 +104,7 @@ class Widget:
         return int(self.bar(name).get_attribute("aria-valuenow") or 0)
 
     def wait_for_percent(self, name: str, percent: int) -> None:
-        wait_until(lambda: self.percent(name) >= percent, f"{percent} % of {name}")
+        wait_until(lambda: self.percent(name) >= percent, f"{percent} % of {name}", 90)
 
     def wait_until_arrived(self, app: App, path: Path, *, relative_path: str = "") -> None:
         expect(self.status(path.name)).to_have_text(re.compile("^Uploaded · "))
