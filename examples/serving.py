@@ -106,6 +106,7 @@ def serve_with_gunicorn(app, bind, port, ready, on_start):
         "worker_class": "gthread",
         "workers": 2,
         "threads": 8,
+        "keepalive": 65,  # more than the pause between two chunks of a slow browser
         "loglevel": "warning",
         "when_ready": lambda _: ready(),
         "post_worker_init": lambda _: on_start(),
