@@ -151,8 +151,8 @@ def gunicorn(
     """
     port = port or free_port()
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"{HOST}:{port}"]
-    # Longer than a request may wait on a line that a test has made slow: by itself gunicorn closes a
-    # connection after 2 s, and a request that is on its way to it then comes to nothing.
+    # Longer than a request may wait on a line that a test has made slow: by itself gunicorn closes
+    # a connection after 2 s, and a request that is on its way to it then comes to nothing.
     command += ["--worker-class", "gthread", "--threads", "8", "--keep-alive", "75"]
     if "control_socket_disable" in Config().settings:  # gunicorn 25 and later
         command += ["--no-control-socket"]

@@ -140,7 +140,7 @@ async function announce({ file, relative_path, resource }, signal) {
   // taken for the end of this one.
   if (view.length !== null) throw new WrongFile();
   // A redirect makes a GET of a POST: that has announced nothing.
-  throw new RequestFailure({ status: 200, code: "bad_answer", message: "The server did not take the announcement" });
+  throw new RequestFailure({ status: 200, code: "bad_answer", message: "Somebody else answered in the server's place" });
 }
 
 /**

@@ -9,7 +9,8 @@
 import { Backoff } from "./backoff.js";
 import { cancel, deliver } from "./conversation.js";
 import { Destination } from "./destination.js";
-import { Aborted, Cancelled, HandoverFailure, UploadFailure, is_end, verdict } from "./errors.js";
+import { Cancelled, HandoverFailure, UploadFailure, is_end, verdict } from "./errors.js";
+import { Hold } from "./hold.js";
 import { Pace } from "./pace.js";
 import { Speed } from "./speed.js";
 import { Tally } from "./tally.js";
@@ -22,7 +23,6 @@ import { wait, wait_or_wake } from "./waiting.js";
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
 /** @typedef {import("./tickets.js").Ticket} Ticket */
 /** @typedef {import("./transport.js").Transport} Transport */
-/** @typedef {import("./upload_resource.js").UploadResource} UploadResource */
 /** @typedef {import("./upload_resource.js").UploadView} UploadView */
 
 /**
@@ -62,19 +62,6 @@ import { wait, wait_or_wake } from "./waiting.js";
  * Something that is in the way, though nothing is lost.
  * @typedef {{ readonly code: string, readonly message: string }} Trouble
  */
-
-/**
- * What an upload holds while it sends: its turn among the files of the page, and its claim among the
- * tabs of the browser. Each is a function that gives it back, and does nothing the second time.
- *
- * @typedef {{ turn: (() => void) | null, claim: (() => void) | null }} Hold
- */
-
-/** @param {Hold} hold */
-function release({ turn, claim }) {
-  turn?.();
-  claim?.();
-}
 
 const CANCELLED_BY_PAGE = "Cancelled by the user";
 const IN_ANOTHER_TAB = { code: "in_another_tab", message: "This upload goes on in another tab or window" };
@@ -140,9 +127,8 @@ export class Course {
     this.phase = "uploading";
     this.trouble = null;
     this.#backoff.reset();
-    /** @type {Hold} */
-    const hold = { turn: null, claim: null };
-    this.#persevere((signal) => this.#deliver(signal, hold)).finally(() => release(hold));
+    const hold = new Hold(this.#shared);
+    this.#persevere((signal) => this.#deliver(signal, hold)).finally(() => hold.release());
     this.#tell("progress");
   }
 
@@ -174,9 +160,7 @@ export class Course {
   // conversations, each tried again until it is settled
 
   /**
-   * What is held is kept while the line is lost: or the next file in the queue would run into the
-   * same wall, and two tabs would take the upload from one another for ever. Who only waits for the
-   * app to take the file holds nothing: it is in nobody's way.
+   * Who only waits for the app to take the file holds nothing: it is in nobody's way.
    *
    * @param {AbortSignal} signal
    * @param {Hold} hold
@@ -184,9 +168,15 @@ export class Course {
   async #deliver(signal, hold) {
     const { digester, chunk_slots, surroundings } = this.#shared;
     const { file, relative_path } = this.assignment;
-    if (!this.is_complete) hold.turn ??= await this.#wait_for_turn(signal);
+    if (!this.is_complete) {
+      const on_queued = (/** @type {boolean} */ is_queued) => {
+        this.is_queued = is_queued;
+        this.#tell("progress");
+      };
+      await hold.take_turn(signal, { in_front: this.is_announced, on_queued });
+    }
     const resource = await this.#destination.load_resource(signal);
-    if (!this.is_complete) hold.claim ??= this.#claim(resource, signal);
+    if (!this.is_complete) hold.claim(resource.url, () => this.#unless(signal, () => this.#pause(IN_ANOTHER_TAB)));
     return deliver(
       {
         ...{ file, relative_path, resource, digester, chunk_slots, surroundings },
@@ -199,42 +189,12 @@ export class Course {
         on_landed: () => this.#unless(signal, () => this.#on_landed()),
         on_refusal: (failure) => this.#unless(signal, () => this.#on_refusal(failure)),
         on_handover: (view) => {
-          release(hold);
+          hold.release();
           this.#unless(signal, () => this.#on_handover(view));
         },
       },
       signal,
     );
-  }
-
-  /** @param {AbortSignal} signal */
-  async #wait_for_turn(signal) {
-    const { file_slots } = this.#shared;
-    const is_queued = file_slots.is_full;
-    this.is_queued = is_queued;
-    if (is_queued) this.#tell("progress");
-    const give_back = await file_slots.take(signal, { in_front: this.is_announced });
-    if (signal.aborted) {
-      give_back();
-      throw new Aborted();
-    }
-    this.is_queued = false;
-    if (is_queued) this.#tell("progress");
-    return give_back;
-  }
-
-  /**
-   * @param {UploadResource} resource
-   * @param {AbortSignal} signal
-   */
-  #claim({ url }, signal) {
-    const { running, surroundings } = this.#shared;
-    const let_go = surroundings.claim(url, () => this.#unless(signal, () => this.#pause(IN_ANOTHER_TAB)));
-    running.add(url);
-    return () => {
-      running.delete(url);
-      let_go();
-    };
   }
 
   /**

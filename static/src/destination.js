@@ -72,7 +72,6 @@ export class Destination {
     const { file, frontend_url, relative_path, file_handle, remember } = this.#assignment;
     if (this.resource === null || this.#is_noted || !remember) return;
     this.#is_noted = true;
-    this.#is_forgotten = false;
     const { url, upload_id } = this.resource;
     const { name: filename, size: length, lastModified: last_modified } = file;
     const begun_at = Date.now();

@@ -7,10 +7,16 @@
  */
 
 import { FileUnreadable, RequestFailure, UploadFailure } from "./errors.js";
+import { within } from "./waiting.js";
 
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
 
 const PATIENCE_S = 30;
+
+/** @returns {never} */
+function give_up() {
+  throw new RequestFailure({ status: 0, code: "stalled", message: "The file cannot be read at the moment" });
+}
 
 export class Digester {
   #surroundings;
@@ -36,7 +42,8 @@ export class Digester {
   async digest(blob) {
     const sha256 = this.#surroundings.find_sha256();
     if (sha256 === null) return null;
-    const turn = this.#queue.then(() => this.#limited(async () => to_hex(await sha256(await this.#read(blob)))));
+    // A disk that does not answer, a share without a line, must not keep all others waiting.
+    const turn = this.#queue.then(() => within(this.#surroundings, PATIENCE_S, this.#work_out(sha256, blob), give_up));
     this.#queue = turn.catch(() => {});
     try {
       return await turn;
@@ -47,25 +54,11 @@ export class Digester {
   }
 
   /**
-   * A disk that does not answer, a share without a line, must not keep all others waiting.
-   *
-   * @template T
-   * @param {() => Promise<T>} work
-   * @returns {Promise<T>}
+   * @param {(bytes: Uint8Array<ArrayBuffer>) => Promise<ArrayBuffer>} sha256
+   * @param {Blob} blob
    */
-  async #limited(work) {
-    const { set_timer, clear_timer } = this.#surroundings;
-    /** @type {unknown} */
-    let timer;
-    const limit = new Promise((_, reject) => {
-      const message = "The file cannot be read at the moment";
-      timer = set_timer(() => reject(new RequestFailure({ status: 0, code: "stalled", message })), PATIENCE_S);
-    });
-    try {
-      return await Promise.race([work(), /** @type {Promise<T>} */ (limit)]);
-    } finally {
-      clear_timer(timer);
-    }
+  async #work_out(sha256, blob) {
+    return to_hex(await sha256(await this.#read(blob)));
   }
 
   /**

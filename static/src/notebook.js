@@ -7,6 +7,8 @@
  * Handles on files cannot be kept there; they are in a database beside it, under the same names.
  */
 
+import { within } from "./waiting.js";
+
 /** @typedef {import("./surroundings.js").Surroundings} Surroundings */
 
 /**
@@ -78,8 +80,8 @@ export class Notebook {
    */
   async find_handle({ url, has_handle }) {
     if (!has_handle) return null;
-    const patience = new Promise((resolve) => this.#surroundings.set_timer(() => resolve(null), PATIENCE_S));
-    return Promise.race([this.#handles("readonly", (table) => table.get(url)), patience]);
+    const handle = this.#handles("readonly", (table) => table.get(url));
+    return within(this.#surroundings, PATIENCE_S, handle, () => null);
   }
 
   /** @param {(storage: Storage) => void} action */

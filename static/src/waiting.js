@@ -76,6 +76,27 @@ export async function unless_aborted(promise, signal) {
 }
 
 /**
+ * What `promise` comes to, or what `late` gives or throws if that takes too long.
+ *
+ * @template T
+ * @param {Surroundings} surroundings
+ * @param {number} seconds
+ * @param {Promise<T>} promise
+ * @param {() => T} late
+ * @returns {Promise<T>}
+ */
+export async function within({ set_timer, clear_timer }, seconds, promise, late) {
+  /** @type {unknown} */
+  let timer;
+  const limit = new Promise((resolve) => (timer = set_timer(() => resolve(null), seconds)));
+  try {
+    return await Promise.race([promise, limit.then(late)]);
+  } finally {
+    clear_timer(timer);
+  }
+}
+
+/**
  * An AbortController that follows another signal. Call `release()` when done with it.
  *
  * @param {AbortSignal} signal
