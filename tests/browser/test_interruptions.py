@@ -11,7 +11,7 @@ import pytest
 from nginx import nginx
 from playwright.sync_api import Browser, Page, Request
 from proxy import Proxy, tcp_proxy
-from uploading import App, Uploads, make_file, running_app
+from uploading import App, Uploads, chunks_held, make_file, running_app
 
 MIB = 1 << 20
 
@@ -207,11 +207,12 @@ def test_after_a_reload_the_same_file_goes_on_from_what_is_missing(
     app: App, uploads: Uploads, page: Page, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 24 * MIB)
-    uploads.start(path)
-    uploads.wait_for("upload.frac_complete > 0.4")
-    ticket = uploads.get("upload.upload_id")
+    with chunks_held(page, 16 * MIB):
+        uploads.start(path)
+        uploads.wait_for("upload.frac_complete > 0.4")
+        ticket = uploads.get("upload.upload_id")
+        page.reload()
 
-    page.reload()
     sent: list[int] = []
     page.on("request", lambda request: sent.append(length_of(request)))
     [found] = uploads.get(
@@ -241,20 +242,21 @@ def test_with_a_file_handle_it_goes_on_without_choosing_again(
         const folder = await navigator.storage.getDirectory();
         const file_handle = await folder.getFileHandle("film.mp4", { create: true });
     """
-    page.evaluate(
-        f"""async () => {{
-            {make_handle}
-            const stream = await file_handle.createWritable();
-            await stream.write(new Uint8Array(24 << 20).fill(7));
-            await stream.close();
-            const ticket = await (await fetch("/ticket", {{ method: "POST" }})).text();
-            const file = await file_handle.getFile();
-            window.upload = incoming.Uploader(ticket, file, {{ file_handle }}).start();
-        }}"""
-    )
-    uploads.wait_for("upload.frac_complete > 0.4")
+    with chunks_held(page, 16 * MIB):
+        page.evaluate(
+            f"""async () => {{
+                {make_handle}
+                const stream = await file_handle.createWritable();
+                await stream.write(new Uint8Array(24 << 20).fill(7));
+                await stream.close();
+                const ticket = await (await fetch("/ticket", {{ method: "POST" }})).text();
+                const file = await file_handle.getFile();
+                window.upload = incoming.Uploader(ticket, file, {{ file_handle }}).start();
+            }}"""
+        )
+        uploads.wait_for("upload.frac_complete > 0.4")
+        page.reload()
 
-    page.reload()
     has_handle = page.evaluate(
         """async () => {
             const [one] = await incoming.resumable();

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 from proxy import tcp_proxy
-from uploading import App, Uploads, make_file, running_app
+from uploading import App, Uploads, chunks_held, make_file, running_app
 
 MIB = 1 << 20
 
@@ -64,10 +64,11 @@ def test_another_file_of_the_same_name_length_and_time_is_not_the_same_file(
 ) -> None:
     path = make_file(tmp_path, "report.pdf", 24 * MIB)
     times = path.stat()
-    uploads.start(path)
-    uploads.wait_for("upload.bytes_acked > 15 << 20")
-    ticket = uploads.get("upload.upload_id")
-    page.reload()
+    with chunks_held(page, 16 * MIB):
+        uploads.start(path)
+        uploads.wait_for("upload.bytes_acked > 15 << 20")
+        ticket = uploads.get("upload.upload_id")
+        page.reload()
 
     content = bytearray(path.read_bytes())
     # Of at most five chunks so far four are compared: make sure that one of them is changed.

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Request, expect
 from proxy import Proxy, tcp_proxy
 from servers import gunicorn
-from uploading import App, make_file
+from uploading import App, chunks_held, make_file
 from waiting import wait_until
 
 MIB = 1 << 20
@@ -297,11 +297,11 @@ def test_with_the_keyboard_alone(app: App, widget: Widget, line: Proxy, tmp_path
 # ---- a reload
 
 
-def begin_and_reload(widget: Widget, line: Proxy, path: Path, *, dropped: bool = False) -> None:
-    (widget.drop if dropped else widget.choose)(path)
-    widget.wait_for_percent(path.name, 20)
-    widget.page.reload()
-    line.cut()  # or some MiB that the kernel has would still arrive
+def begin_and_reload(widget: Widget, path: Path, *, dropped: bool = False) -> None:
+    with chunks_held(widget.page, path.stat().st_size // 2):
+        (widget.drop if dropped else widget.choose)(path)
+        widget.wait_for_percent(path.name, 20)
+        widget.page.reload()
     expect(widget.status(path.name)).to_have_text(re.compile("^Unfinished · "))
 
 
@@ -311,7 +311,7 @@ def test_after_a_reload_it_goes_on_with_the_same_file_and_no_other(
     path = make_file(tmp_path, "film.mp4", 64 * MIB)
     (tmp_path / "others").mkdir()
     wrong = make_file(tmp_path / "others", "film.mp4", 64 * MIB - 1)
-    begin_and_reload(widget, line, path)
+    begin_and_reload(widget, path)
     expect(widget.status("film.mp4")).to_have_text(
         re.compile(r"^Unfinished · \d\d% stored · choose this file again · kept until ")
     )
@@ -342,7 +342,7 @@ def test_a_file_that_is_dropped_again_goes_on_without_a_click(
     app: App, widget: Widget, line: Proxy, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 64 * MIB)
-    begin_and_reload(widget, line, path)
+    begin_and_reload(widget, path)
     ticket = widget.get("incoming.resumable().then(([one]) => one.upload_id)")
 
     widget.drop(path)
@@ -361,10 +361,10 @@ def test_of_two_files_that_only_their_paths_tell_apart_the_right_one_goes_on(
         (tmp_path / "takes" / name).mkdir(parents=True)
         path = make_file(tmp_path / "takes" / name, "film.mp4", 16 * MIB, seed)
         os.utime(path, (1e9, 1e9))
-    widget.drop(tmp_path / "takes")
-    wait_until(lambda: widget.get("Object.keys(localStorage).length") == 2, "a note of each")
-    widget.page.reload()
-    line.cut()
+    with chunks_held(widget.page, MIB):
+        widget.drop(tmp_path / "takes")
+        wait_until(lambda: widget.get("Object.keys(localStorage).length") == 2, "a note of each")
+        widget.page.reload()
     expect(widget.button("Continue film.mp4")).to_have_count(2)
     first, second = widget.rows.locator("[part=folder]").all_inner_texts()
 
@@ -384,7 +384,7 @@ def test_a_dropped_file_leaves_a_handle_and_need_not_be_chosen_again(
     app: App, widget: Widget, line: Proxy, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 64 * MIB)
-    begin_and_reload(widget, line, path, dropped=True)
+    begin_and_reload(widget, path, dropped=True)
     expect(widget.status("film.mp4")).not_to_contain_text("choose this file")
 
     widget.button("Continue film.mp4").click()
@@ -397,7 +397,7 @@ def test_a_handle_that_brings_no_file_is_followed_by_the_file_chooser(
     app: App, widget: Widget, line: Proxy, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 64 * MIB)
-    begin_and_reload(widget, line, path, dropped=True)
+    begin_and_reload(widget, path, dropped=True)
     path.rename(tmp_path / "away.mp4")
     widget.button("Continue film.mp4").click()
     expect(widget.status("film.mp4")).to_have_text(
@@ -417,7 +417,7 @@ def test_a_handle_that_brings_no_file_is_followed_by_the_file_chooser(
 def test_what_is_discarded_is_gone_here_and_on_the_server(
     app: App, widget: Widget, line: Proxy, tmp_path: Path
 ) -> None:
-    begin_and_reload(widget, line, make_file(tmp_path, "film.mp4", 64 * MIB))
+    begin_and_reload(widget, make_file(tmp_path, "film.mp4", 64 * MIB))
     parts = [path for path in (app.folder / "incoming").rglob("*") if path.is_file()]
     assert max(path.stat().st_size for path in parts) > 4 * MIB
 

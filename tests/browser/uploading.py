@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from servers import Server, gunicorn
 from waiting import wait_until
 
-__all__ = ["App", "Uploads", "make_file", "running_app"]
+__all__ = ["App", "Uploads", "chunks_held", "make_file", "running_app"]
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
@@ -23,6 +24,24 @@ def make_file(folder: Path, name: str, length: int, seed: int = 0) -> Path:
     path = folder / name
     path.write_bytes(random.Random(seed).randbytes(length))
     return path
+
+
+@contextmanager
+def chunks_held(page: Page, position: int) -> Iterator[None]:
+    """Chunks that begin at `position` or after it do not leave the browser.
+
+    However slow or fast the machine is, an upload is so caught in the middle.
+    """
+
+    def hold(route: Route) -> None:
+        found = re.match(r"bytes (\d+)-", route.request.headers.get("content-range", ""))
+        if found is None or int(found[1]) < position:
+            route.continue_()
+
+    pattern = "**/frontend/uploads/*"
+    page.route(pattern, hold)
+    yield
+    page.unroute(pattern, hold)
 
 
 @dataclass
