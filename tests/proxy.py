@@ -223,10 +223,13 @@ class Proxy:
     # the proxy's own thread
 
     def _run(self) -> None:
+        pause_s: float | None = None
         try:
             while not self._closing:
-                for key, events in self._selector.select(self._pause_s()):
+                for key, events in self._selector.select(pause_s):
                     key.data(events)
+                # In this order: a pause that ends in between would leave all sockets unwatched.
+                pause_s = self._pause_s()
                 if self._limit is not None:
                     self._watch_all()
         finally:

@@ -282,6 +282,7 @@ def test_of_two_tabs_the_second_takes_over_and_the_first_says_so(
         ticket = first.get("upload.upload_id")
         assert second.get("incoming.resumable().then(([one]) => one.in_another_tab)") is True
 
+        line.limit(MIB)
         second.start(path, ticket=ticket)
         first.wait_for("upload.paused")
         assert (
@@ -291,6 +292,7 @@ def test_of_two_tabs_the_second_takes_over_and_the_first_says_so(
         first.run("upload.pause('unpause')")
         second.wait_for("upload.paused")
 
+        line.limit(None)
         first.wait_until_arrived(app, path)
         second.run("upload.pause('unpause')")
         second.wait_for("upload.finished")
