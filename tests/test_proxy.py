@@ -272,6 +272,28 @@ def test_with_a_limit_it_sleeps_between_two_blocks(proxy):
         assert time.process_time() - before < 0.2
 
 
+def test_a_pause_may_end_between_two_looks_at_the_clock(monkeypatch):
+    watch_all = Proxy._watch_all
+
+    def watch_and_lose_the_processor(self: Proxy) -> None:
+        watch_all(self)
+        time.sleep(max(0, self._next_s - time.monotonic()))
+
+    monkeypatch.setattr(Proxy, "_watch_all", watch_and_lose_the_processor)
+    # A server that listens and says nothing, for its answers would wake the proxy.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        tcp_proxy(listener.getsockname()[1]) as proxy,
+        connect(proxy) as client,
+    ):
+        server, _ = listener.accept()
+        with server:
+            proxy.limit(MIB)
+            client.sendall(bytes(MIB // 8))
+            server.settimeout(30)
+            assert receive(server, MIB // 8) == bytes(MIB // 8)
+
+
 def test_wrong_orders_are_told_to_who_gave_them(proxy):
     with pytest.raises(ValueError):
         proxy.cut_after(0)
