@@ -338,6 +338,22 @@ def test_after_a_reload_it_goes_on_with_the_same_file_and_no_other(
     expect(widget.rows).to_have_count(0)
 
 
+def test_a_server_that_could_not_be_asked_is_asked_again(
+    widget: Widget, line: Proxy, tmp_path: Path
+) -> None:
+    line.limit(None)
+    path = make_file(tmp_path, "film.mp4", 64 * MIB)
+    begin_and_reload(widget, path, dropped=True)
+    unreachable = "**/frontend/uploads/*"
+    widget.page.route(unreachable, lambda route: route.abort())
+
+    widget.page.reload()
+    expect(widget.status("film.mp4")).to_have_text("Unfinished")
+    widget.page.unroute(unreachable)
+
+    expect(widget.status("film.mp4")).to_have_text(re.compile("^Unfinished · "))
+
+
 def test_a_file_that_is_dropped_again_goes_on_without_a_click(
     app: App, widget: Widget, line: Proxy, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ import { create_zone } from "./zone.js";
  */
 
 const SECONDS_BETWEEN_DRAWINGS = 0.2;
+const SECONDS_BETWEEN_LOOKS = 5;
 
 /**
  * @param {Library} library
@@ -68,6 +69,9 @@ export function create_panel(library, surroundings, { host, root, settings, tick
   let failures = [];
   /** @type {unknown} */
   let timer = null;
+  /** @type {unknown} */
+  let look_timer;
+  let forget_wake = () => {};
   let holding = false;
   /** @type {Words} */
   let words;
@@ -105,7 +109,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
   }
 
   function draw() {
-    if (timer !== null) surroundings.clear_timer(timer);
+    surroundings.clear_timer(timer);
     timer = null;
     for (const row of marked) row.update(words);
     marked.clear();
@@ -348,12 +352,12 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     draw();
   }
 
-  /** Offer what an earlier page has begun. Again, to learn what other tabs have done since. */
+  /** Offer what an earlier page has begun. Again, to learn what other tabs and the server have done since. */
   async function look_for_unfinished() {
-    const known = () => new Set([...begun].map(({ upload_id }) => upload_id));
+    surroundings.clear_timer(look_timer);
     const found = await library.resumable().catch(() => []);
-    const mine = known();
-    const unfinished = new Map(found.filter(({ upload_id }) => !mine.has(upload_id)).map((one) => [one.upload_id, one]));
+    const unfinished = new Map(found.map((one) => [one.upload_id, one]));
+    for (const { upload_id } of begun) unfinished.delete(upload_id ?? "");
     for (const row of [...rows]) {
       const { uploader, resumable, working } = row.subject;
       if (uploader || working || !resumable) continue;
@@ -363,14 +367,11 @@ export function create_panel(library, surroundings, { host, root, settings, tick
         marked.add(row);
       } else remove_row(row);
     }
-    const shown = new Set([...rows].map(({ subject }) => subject.resumable?.upload_id));
-    const fresh = [...unfinished.values()].filter(({ upload_id }) => !shown.has(upload_id));
-    list.prepend(...fresh.map((resumable) => add_row(create_row(document, { resumable }, act))));
+    for (const { subject } of rows) unfinished.delete(subject.resumable?.upload_id ?? "");
+    list.prepend(...[...unfinished.values()].map((resumable) => add_row(create_row(document, { resumable }, act))));
     draw();
-  }
-
-  function look_again() {
-    if (document.visibilityState === "visible") look_for_unfinished();
+    const is_unknown = found.some(({ bytes_acked }) => bytes_acked === null);
+    if (is_unknown && list.isConnected) look_timer = surroundings.set_timer(look_for_unfinished, SECONDS_BETWEEN_LOOKS);
   }
 
   // all of them
@@ -412,9 +413,12 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     text: (key) => words.text(key),
     connect() {
       refresh();
-      document.addEventListener("visibilitychange", look_again);
+      forget_wake = surroundings.on_wake(look_for_unfinished);
       look_for_unfinished();
     },
-    disconnect: () => document.removeEventListener("visibilitychange", look_again),
+    disconnect() {
+      forget_wake();
+      surroundings.clear_timer(look_timer);
+    },
   };
 }
