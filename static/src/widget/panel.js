@@ -57,7 +57,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
 
   /** In the order of the list. @type {Set<Row>} */
   const rows = new Set();
-  /** All that this page has begun, so that they are not offered again. @type {Set<Uploader>} */
+  /** All that this page has begun or discarded, so that they are not offered again. @type {Set<Uploader | ResumableUpload>} */
   const begun = new Set();
   /** Of the batch that is under way: those that are not over, and those that are. @type {Set<Uploader>} */
   const under_way = new Set();
@@ -231,7 +231,9 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     },
     discard: (row) =>
       attempt(row, async () => {
-        await row.subject.resumable?.discard();
+        const resumable = /** @type {ResumableUpload} */ (row.subject.resumable);
+        await resumable.discard();
+        begun.add(resumable); // a look that began before still has it
         remove_row(row);
         return null;
       }),

@@ -5,7 +5,7 @@
  *     uploader.become({ phase: "uploading", bytes_acked: 5 });
  */
 
-export const fake = { uploaders: [], resumables: [], configured: [], ticket_urls: [] };
+export const fake = { uploaders: [], resumables: [], configured: [], ticket_urls: [], answer: Promise.resolve() };
 
 class Uploader extends EventTarget {
   constructor(ticket, file, options = {}) {
@@ -117,7 +117,12 @@ export class Resumable {
 export const library = {
   Uploader,
   configure: (changes) => fake.configured.push(changes),
-  resumable: async () => fake.resumables,
+  /** As they stand now, told when `fake.answer` has come. */
+  resumable: async () => {
+    const { resumables } = fake;
+    await fake.answer;
+    return resumables;
+  },
   set_server_hostname() {},
   tickets_from(url) {
     fake.ticket_urls.push(url);
