@@ -87,7 +87,8 @@ class Proxy:
         self.port: int = self._place.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
         self._listener: socket.socket | None = None
-        self._running: set[Connection] = set()
+        # In the order in which they may read: who has had a block goes to the end.
+        self._running: dict[Connection, None] = {}
         self._stalled = False
         self._closing = False
         self._limit: float | None = None
@@ -262,7 +263,7 @@ class Proxy:
         for side in (client, server):
             side.setblocking(False)
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._running.add(connection)
+        self._running[connection] = None
         self._guarded(connection, partial(self._connect, server))
 
     def _connect(self, server: socket.socket) -> None:
@@ -317,6 +318,7 @@ class Proxy:
             # A pause that became too long is made up for, within reason.
             start_s = max(self._next_s, time.monotonic() - 2 * SLICE_S)
             self._next_s = start_s + len(block) / self._limit
+            self._running[connection] = self._running.pop(connection)
         if not block:
             pipe.ended = True
             _shut(pipe)
@@ -386,7 +388,7 @@ class Proxy:
         self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        self._running.discard(connection)
+        self._running.pop(connection, None)
         for side in (connection.client, connection.server):
             self._watch_side(connection, side, 0)
             side.close()

@@ -12,7 +12,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
 import requests
-from proxy import Proxy, tcp_proxy
+from proxy import SLICE_S, Proxy, tcp_proxy
 from servers import free_port, serving
 from waiting import wait_until
 
@@ -261,6 +261,23 @@ def test_what_clients_send_is_limited_for_all_of_them_together(echo, proxy):
         proxy.limit(None)
         assert receive(first, 4) == b"slow"
         assert passes(first, bytes(MIB // 4))
+
+
+def test_with_a_limit_everybody_gets_a_turn(echo, proxy):
+    """A small request is not kept waiting until somebody else's large one is over."""
+    proxy.limit(MIB)
+    clients = [connect(proxy) for _ in range(6)]
+    try:
+        wait_until(lambda: len(echo.calls) == len(clients), "all connections")
+        for client in clients:
+            client.setblocking(False)
+            client.send(bytes(MIB))
+        enough = len(clients) * 3 * int(MIB * SLICE_S)
+        wait_until(lambda: sum(len(call.received) for call in echo.calls) >= enough, "three rounds")
+        assert all(call.received for call in echo.calls)
+    finally:
+        for client in clients:
+            client.close()
 
 
 def test_with_a_limit_it_sleeps_between_two_blocks(proxy):
