@@ -269,11 +269,13 @@ def test_with_a_limit_everybody_gets_a_turn(echo, proxy):
     clients = [connect(proxy) for _ in range(6)]
     try:
         wait_until(lambda: len(echo.calls) == len(clients), "all connections")
+        proxy.stall()  # until all of them have something to send
         for client in clients:
             client.setblocking(False)
             client.send(bytes(MIB))
-        enough = len(clients) * 3 * int(MIB * SLICE_S)
-        wait_until(lambda: sum(len(call.received) for call in echo.calls) >= enough, "three rounds")
+        proxy.resume()
+        enough = len(clients) * 9 * int(MIB * SLICE_S)
+        wait_until(lambda: sum(len(call.received) for call in echo.calls) >= enough, "nine rounds")
         assert all(call.received for call in echo.calls)
     finally:
         for client in clients:

@@ -57,7 +57,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
 
   /** In the order of the list. @type {Set<Row>} */
   const rows = new Set();
-  /** All that this page has begun or discarded, so that they are not offered again. @type {Set<Uploader | ResumableUpload>} */
+  /** All that this page has begun, so that they are not offered again. @type {Set<Uploader>} */
   const begun = new Set();
   /** Of the batch that is under way: those that are not over, and those that are. @type {Set<Uploader>} */
   const under_way = new Set();
@@ -71,6 +71,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
   let timer = null;
   /** @type {unknown} */
   let look_timer;
+  let looks = 0;
   let forget_wake = () => {};
   let holding = false;
   /** @type {Words} */
@@ -198,7 +199,6 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     const beside = row.node.nextElementSibling ?? row.node.previousElementSibling;
     const had_focus = row.node.contains(root.activeElement);
     rows.delete(row);
-    marked.delete(row);
     row.node.remove();
     if (!had_focus) return;
     const next = [...rows].find(({ node }) => node === beside);
@@ -231,10 +231,9 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     },
     discard: (row) =>
       attempt(row, async () => {
-        const resumable = /** @type {ResumableUpload} */ (row.subject.resumable);
-        await resumable.discard();
-        begun.add(resumable); // a look that began before still has it
+        await row.subject.resumable?.discard();
         remove_row(row);
+        look_for_unfinished(); // one that began before would still have it
         return null;
       }),
   };
@@ -278,7 +277,7 @@ export function create_panel(library, surroundings, { host, root, settings, tick
       failures.push([filename, error_text(problem.code ?? "", problem.message, words)]);
     }
     subject.working = false;
-    if (rows.has(row)) marked.add(row);
+    marked.add(row);
     draw();
     return uploader;
   }
@@ -350,14 +349,15 @@ export function create_panel(library, surroundings, { host, root, settings, tick
   function act(row, action) {
     ACTIONS[action](row);
     marked.add(row);
-    if (!rows.has(row)) marked.delete(row);
     draw();
   }
 
   /** Offer what an earlier page has begun. Again, to learn what other tabs and the server have done since. */
   async function look_for_unfinished() {
     surroundings.clear_timer(look_timer);
+    const look = ++looks;
     const found = await library.resumable().catch(() => []);
+    if (look !== looks) return; // a later one knows better
     const unfinished = new Map(found.map((one) => [one.upload_id, one]));
     for (const { upload_id } of begun) unfinished.delete(upload_id ?? "");
     for (const row of [...rows]) {
@@ -372,8 +372,9 @@ export function create_panel(library, surroundings, { host, root, settings, tick
     for (const { subject } of rows) unfinished.delete(subject.resumable?.upload_id ?? "");
     list.prepend(...[...unfinished.values()].map((resumable) => add_row(create_row(document, { resumable }, act))));
     draw();
-    const is_unknown = found.some(({ bytes_acked }) => bytes_acked === null);
-    if (is_unknown && list.isConnected) look_timer = surroundings.set_timer(look_for_unfinished, SECONDS_BETWEEN_LOOKS);
+    if (list.isConnected && found.some(({ bytes_acked }) => bytes_acked === null)) {
+      look_timer = surroundings.set_timer(look_for_unfinished, SECONDS_BETWEEN_LOOKS);
+    }
   }
 
   // all of them
