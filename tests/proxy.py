@@ -22,7 +22,7 @@ import socket
 import struct
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -88,7 +88,7 @@ class Proxy:
         self.url = f"http://{HOST}:{self.port}"
         self._listener: socket.socket | None = None
         # In the order in which they may read: who has had a block goes to the end.
-        self._running: dict[Connection, None] = {}
+        self._running: OrderedDict[Connection, None] = OrderedDict()
         self._stalled = False
         self._closing = False
         self._limit: float | None = None
@@ -318,7 +318,7 @@ class Proxy:
             # A pause that became too long is made up for, within reason.
             start_s = max(self._next_s, time.monotonic() - 2 * SLICE_S)
             self._next_s = start_s + len(block) / self._limit
-            self._running[connection] = self._running.pop(connection)
+            self._running.move_to_end(connection)
         if not block:
             pipe.ended = True
             _shut(pipe)
