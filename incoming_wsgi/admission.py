@@ -8,6 +8,8 @@ upload, at the latest when it expires.
 
 from __future__ import annotations
 
+import logging
+
 from .config import Settings
 from .errors import FileTooLarge, StorageFull, TooManyUploads, TypeNotAllowed
 from .file_types import accepts
@@ -16,6 +18,8 @@ from .tickets.base import Usage
 from .uploads import Upload
 
 __all__ = ["MAX_LENGTH", "Admission"]
+
+log = logging.getLogger("incoming_wsgi")
 
 # The widest integer of SQLite, JSON numbers aside; 8 EiB is more than any file system has.
 MAX_LENGTH = 2**63 - 1
@@ -64,12 +68,15 @@ class Admission:
         missing = upload.length - upload.received.total_bytes
         free = self._storage.free_bytes()
         if missing > 0:
-            _check_room("the room on the disk", missing, free, usage.promised_bytes)
+            _check_room("the disk", missing, free, usage.promised_bytes)
 
 
 def _check_room(what: str, needed: int, limit: int | None, taken: int) -> None:
     if limit is not None and taken + needed > limit:
+        # How much others have is for the log alone.
+        log.warning(
+            "event=no_room limit=%r bytes=%d taken=%d needed=%d", what, limit, taken, needed
+        )
         raise StorageFull(
-            f"There is no room for these {needed} bytes at the moment: of {what}, {max(limit, 0)} "
-            f"bytes, other uploads have or will need {taken}. Try again later."
+            f"There is no room for these {needed} bytes at the moment ({what}). Try again later."
         )

@@ -28,7 +28,7 @@ from .completion import Callbacks, Completion
 from .config import DATABASE_NAME, SettingKeywords, Settings
 from .dialects.native import ALLOWED_METHODS, NativeDialect
 from .engine import CANCELLED_BY_BACKEND, Engine
-from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound
+from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound, StorageFull
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .responses import error_response, json_response
@@ -123,6 +123,7 @@ class Incoming:
             ),
         )
         self._tickets = tickets
+        self._storage = storage
         self._engine = Engine(
             tickets=tickets, storage=storage, completion=completion, settings=self.settings
         )
@@ -318,6 +319,9 @@ class Incoming:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         self._tickets.next_due_at(in_process=True)  # raises if the ticket store does not answer
+        free = self._storage.free_bytes()
+        if free is not None and free <= 0:
+            raise StorageFull(f"The disk is full: {free} bytes are left beside min_free_bytes.")
         return json_response({"status": "ok"})
 
     def _add_cors_headers(self, request: Request, response: Response) -> None:
