@@ -48,8 +48,9 @@ FLOORS = (
     ("app",),
     (
         "",  # the package itself: the public names
-        ("exchange", "logs", "standalone", "testing.storage", "testing.tickets"),
-        ("remote", "serving", "options", "wsgi", "testing"),
+        ("exchange", "logs", "standalone", "testing.storage", "testing.upkeep"),
+        ("remote", "serving", "options", "wsgi", "testing.tickets"),
+        "testing",
         "sending",
         "client",
         "cli",
