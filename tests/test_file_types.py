@@ -35,12 +35,8 @@ def test_one_part_must_fit(accept, filename, content_type, expected):
     assert accepts(accept, filename, content_type) is expected
 
 
-@pytest.mark.parametrize(
-    "text", ["", ",", ".pdf,", "pdf", "*", "image", "a/b/c", ".a b", "..", "/"]
-)
+@pytest.mark.parametrize("text", ["", ",", ".pdf,", "pdf", "*", "image", "a/b/c", ".a b", ".", "/"])
 def test_what_is_no_list_of_types_is_refused(tmp_path, text):
-    if text == "..":
-        return  # an ending, if an odd one
     assert not is_accept(text)
     incoming = Incoming(tmp_path, on_finished=lambda upload: None, background=False)
     with pytest.raises(BadRequest, match="accept is"):

@@ -60,7 +60,7 @@ def called_by_another(tmp_path):
 def test_a_process_whose_clock_is_ahead_does_not_call_while_another_calls(
     called_by_another, tmp_path, ahead
 ):
-    server, app, ticket, may_answer = called_by_another
+    _, app, ticket, may_answer = called_by_another
     ahead()
     other = Incoming(tmp_path / "incoming", background=False)
     other.do_housekeeping()
@@ -76,7 +76,7 @@ def test_a_process_whose_clock_is_ahead_does_not_call_while_another_calls(
 def test_when_the_one_that_calls_is_killed_another_calls_again_with_the_same_id(
     called_by_another, tmp_path, ahead
 ):
-    server, app, ticket, may_answer = called_by_another
+    server, app, ticket, _ = called_by_another
     server.kill()
     ahead()
     other = Incoming(tmp_path / "incoming", background=False)
