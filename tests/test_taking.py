@@ -163,7 +163,7 @@ def test_a_link_to_a_folder_that_the_app_has_put_there_is_followed(complete, arc
 def test_a_move_is_on_the_disk_before_the_server_may_forget_its_file(
     complete, archive, monkeypatch, other_file_system
 ):
-    """What the app has taken must survive a power failure that the record of its "done" survives."""
+    """What the app has taken must survive a power failure as well as the record of its "done"."""
     upload = complete(None)
     synced = []
     fsync = os.fsync
