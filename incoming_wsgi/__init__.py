@@ -37,6 +37,7 @@ from .errors import (
     UploadGone,
     UploadNotFound,
     WrongSecret,
+    WrongSignature,
     WrongState,
 )
 from .handover import OnCancelled, OnFinished
@@ -84,6 +85,7 @@ __all__ = [
     "UploadNotFound",
     "UploadState",
     "WrongSecret",
+    "WrongSignature",
     "WrongState",
     "__version__",
     "safe_filename",

@@ -24,6 +24,7 @@ UNITS = {  # by the end of a setting's name
     "_bytes": ("BYTES", ((1 << 20, "MiB"), (1 << 10, "KiB"))),
     "_s": ("SECONDS", ((86400, "d"), (3600, "h"), (60, "min"))),
 }
+LISTS = {"allow_origins": "ORIGIN,…", "callback_hosts": "HOST,…"}
 SETTINGS = {setting.name: setting for setting in dataclasses.fields(Settings)}
 
 
@@ -80,7 +81,7 @@ def _metavar(setting: dataclasses.Field[Any]) -> str:
     kind = str(setting.type)
     if kind == "bool":
         return "true|false"
-    return {"int": "NUMBER", "Sequence[str] | None": "ORIGIN,…"}.get(kind, "TEXT")
+    return "NUMBER" if kind == "int" else LISTS.get(setting.name, "TEXT")
 
 
 def _default_text(setting: dataclasses.Field[Any]) -> str:

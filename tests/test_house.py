@@ -26,8 +26,8 @@ PACKAGE = Path(incoming_wsgi.__file__).parent
 # Floor by floor, from the ground up. A room may use the floors below, and on its own floor only
 # what stands before it; rooms in one group (an inner tuple) know nothing of each other.
 FLOORS = (
-    (("errors", "names", "ranges"),),  # values
-    ("states", ("uploads", "config")),  # vocabulary
+    (("errors", "names", "ranges", "hosts"),),  # values
+    ("states", "signing", ("uploads", "config")),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
         (
@@ -36,6 +36,7 @@ FLOORS = (
             "tickets._rows",
             "tickets._schema",
             "taking",
+            "posting",
         ),
         ("storage.file", "tickets.sqlite", "handover"),
     ),
@@ -132,7 +133,8 @@ def test_values_need_the_standard_library_alone():
     [
         ("sqlite3", {f"tickets.{x}" for x in ("sqlite", "_schema", "_rows", "_connections")}),
         ("fcntl", {"storage.file"}),
-        ("requests", {"handover", "exchange"}),
+        ("requests", {"handover", "posting", "exchange"}),
+        ("urllib3", {"posting"}),
         ("webob", {"app", "assets", "backend_api", "dialects.native", "responses"}),
         ("click", {"cli", "options"}),
         ("gunicorn", {"serving"}),
