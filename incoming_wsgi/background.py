@@ -96,9 +96,9 @@ def begin_stop() -> None:
         _stop_began = (os.getpid(), time.monotonic())
 
 
-# Of which process, for a fork takes them along: when it began to end, and what it has under way. Who
-# begins something says so there before looking whether the process ends, who ends it looks after
-# saying so: one of them sees the other.
+# Of which process, for a fork takes them along: when it began to end, and what it has under way.
+# Who begins something says so here before looking whether the process ends, and who ends it looks
+# here after saying that: one of the two sees the other.
 _stop_began = (0, 0.0)
 _under_way: dict[object, tuple[int, _Jobs]] = {}
 
@@ -107,7 +107,13 @@ def _is_ending() -> bool:
     return _stop_began[0] == os.getpid()
 
 
-@atexit.register
+def _watch_for_the_exit() -> None:
+    """Exit functions run in reverse order. This one comes before what closes the connections of all
+    threads, for that was registered when the first was opened, to lease what is begun now."""
+    atexit.unregister(_end_in_good_order)
+    atexit.register(_end_in_good_order)
+
+
 def _end_in_good_order() -> None:
     begin_stop()
     # Whoever asks a second time does not want to wait.
@@ -212,9 +218,10 @@ class _Jobs:
         )
         self._running[lease.token] = lease
         _under_way[lease.token] = (os.getpid(), self)
+        _watch_for_the_exit()
         try:
             thread.start()
-        except BaseException:
+        except RuntimeError:  # and not for Ctrl-C, by when it may have started
             self._forget(lease)  # its lease ends, and somebody else will do it
             raise
         return thread
