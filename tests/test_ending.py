@@ -109,7 +109,7 @@ def test_an_app_that_is_being_asked_at_sigterm_is_asked_once(server, tmp_path, f
 
     def slowly(handover, handler):
         stopped.wait(30)
-        threading.Event().wait(2)  # the brief of this test: the answer takes 2 s more
+        threading.Event().wait(2)  # for which a server that does not wait has not lived
         last = reply() if answer == "done" else reply(307, b"", Location="/more")
         last(handover, handler)
 
@@ -152,7 +152,8 @@ import incoming_wsgi.background as background
 from incoming_wsgi import Incoming
 
 def say(text):
-    print(text, flush=True)
+    sys.stdout.write(text + "\\n")
+    sys.stdout.flush()
 
 class Say(logging.Handler):
     def emit(self, record):
@@ -189,8 +190,10 @@ if scenario == "closed":
         time.sleep(0.01)
     incoming.close()
 sys.stdin.readline()  # Ctrl-C comes here, or the end of the script
-if scenario == "last words":
-    threading.Timer(1, release.set).start()
+if scenario in ("last words", "closed"):
+    timer = threading.Timer(1, release.set)
+    timer.daemon = True
+    timer.start()
 """
 
 
@@ -242,12 +245,14 @@ def test_ctrl_c_waits_for_what_is_under_way_and_a_second_one_does_not(tmp_path):
 @pytest.mark.parametrize("scenario", ["last words", "closed"])
 def test_a_script_that_ends_waits_for_what_is_under_way(tmp_path, scenario):
     with script(tmp_path, scenario) as process:
-        read_until(process, "asked")
+        lines = read_until(process, "asked")
+        [ticket] = [line for line in lines if len(line) == 36]
         process.stdin.close()
         read_until(process, "event=stopping under_way=1")
-        if scenario == "last words":
-            read_until(process, "taken")
-            assert process.wait(STEP_S) == 0
+        read_until(process, "taken")
+        assert process.wait(STEP_S) == 0
+    status = record_of(tmp_path, ticket)
+    assert (status.state, status.attempt) == (UploadState.FINISHED, 1)
 
 
 def test_what_takes_too_long_is_cut_off(tmp_path):
