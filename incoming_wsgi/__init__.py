@@ -39,6 +39,7 @@ from .errors import (
     UploadGone,
     UploadNotFound,
     WrongSecret,
+    WrongSignature,
     WrongState,
 )
 from .handover import OnCancelled, OnFinished
@@ -88,6 +89,7 @@ __all__ = [
     "UploadNotFound",
     "UploadState",
     "WrongSecret",
+    "WrongSignature",
     "WrongState",
     "__version__",
     "safe_filename",

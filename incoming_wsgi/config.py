@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
+
+from .hosts import check_host
+from .signing import check_key
 
 __all__ = [
     "DATABASE_NAME",
@@ -56,12 +59,16 @@ class SettingKeywords(TypedDict, total=False):
     allow_origins: Sequence[str] | None
     backend_api: bool
     backend_token: str | None
+    signing_key: str | None
+    callback_hosts: Sequence[str] | None
     background: bool
     database: str | os.PathLike[str] | None
 
 
-def _setting(default: Any, explanation: str) -> Any:
-    return field(default=default, metadata={"help": explanation})
+def _setting(default: Any, explanation: str, *, secret: bool = False) -> Any:
+    """A `secret` is shown neither by `repr` nor in a message."""
+    metadata = {"help": explanation, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 # What a field of `Settings` may hold, by its annotation, and how a message says it.
@@ -146,6 +153,18 @@ class Settings:
         None,
         "A bearer token that opens backend/ to peers that are not on this machine; none: only "
         "direct loopback peers may use it.",
+        secret=True,
+    )
+    signing_key: str | None = _setting(
+        None,
+        "A secret of 16 characters or more with which every handover is signed, in the header "
+        "X-Incoming-Signature; none: handovers are not signed.",
+        secret=True,
+    )
+    callback_hosts: Sequence[str] | None = _setting(
+        None,
+        "Hosts to which handovers may go, comma separated: a name or address for all of its ports, "
+        "or host:port; none: any.",
     )
     background: bool = _setting(
         True,
@@ -188,6 +207,16 @@ class Settings:
             '"*", or origins like "https://app.example": scheme, host and port, no path',
         )
         self._require("backend_token", self.backend_token != "", "a token, or None for no token")
+        self._require(
+            "signing_key",
+            self.signing_key is None or _passes(check_key, self.signing_key),
+            "16 characters or more, all of them printable ASCII and no blanks, or None",
+        )
+        self._require(
+            "callback_hosts",
+            all(_passes(check_host, host) for host in self.callback_hosts or ()),
+            'hosts like "app.example" or "127.0.0.1:8000": no scheme, no path, no pattern',
+        )
 
     def _check_kind(self, setting: dataclasses.Field[Any]) -> None:
         """Raises TypeError for a value of another type than the setting has: "false" is true."""
@@ -201,11 +230,16 @@ class Settings:
             fits = fits and all(isinstance(part, str) for part in value)
         if not fits:
             or_none = ", or None" if optional else ""
-            raise TypeError(f"{setting.name} is {value!r}; it must be {wanted}{or_none}")
+            raise TypeError(f"{self._shown(setting.name)} must be {wanted}{or_none}")
 
     def _require(self, name: str, fulfilled: bool, wanted: str) -> None:
         if not fulfilled:
-            raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")
+            raise ValueError(f"{self._shown(name)} must be {wanted}")
+
+    def _shown(self, name: str) -> str:
+        """The beginning of a message about a setting, with its value if that is no secret."""
+        secret = self.__dataclass_fields__[name].metadata["secret"]
+        return name if secret else f"{name} is {getattr(self, name)!r}; it"
 
     @classmethod
     def from_environ(
@@ -255,6 +289,14 @@ def parse_setting(setting: dataclasses.Field[Any], text: str) -> Any:
         unit = {"_bytes": " of bytes, without a unit", "_s": " of seconds, without a unit"}
         whole = "whole " if number is int else ""
         raise ValueError(f"it must be a {whole}number{unit.get(ending, '')}") from exc
+
+
+def _passes(check: Callable[[str], None], text: str) -> bool:
+    try:
+        check(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_bool(text: str) -> bool:
