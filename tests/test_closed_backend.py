@@ -30,7 +30,7 @@ PROXIES = {
     "bare": BARE,
     "bare, named upstream": NAMED,
     "passing the host": LOCATION,
-    "HTTP/1.1 and a named upstream": f'proxy_http_version 1.1; proxy_set_header Connection ""; {NAMED}',
+    "HTTP/1.1, named upstream": f"proxy_http_version 1.1; {NAMED}",
     "X-Forwarded-For": "proxy_http_version 1.1; "
     f"proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; {BARE}",
     "X-Real-IP": f"proxy_http_version 1.1; proxy_set_header X-Real-IP $remote_addr; {BARE}",

@@ -40,7 +40,7 @@ FLOORS = (
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (("receiving", "completion"), ("engine", "housekeeping"), "background"),
-    (("body", "responses"), ("dialects.native", "backend_api", "assets")),
+    (("in_flight", "responses"), "body", ("dialects.native", "backend_api", "assets")),
     ("app",),
     (
         "",  # the package itself: the public names
