@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,7 @@ class Incoming:
             durable=self.settings.durability == "disk",
         )
         tickets.prepare()
+        _warn_if_open_to_all(folder)
         completion = Completion(
             tickets=tickets,
             storage=storage,
@@ -337,6 +339,14 @@ class Incoming:
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         if request.method == "OPTIONS":
             response.headers.update(list(CORS_HEADERS.items()))
+
+
+def _warn_if_open_to_all(folder: Path) -> None:
+    """Who may write to a folder may put another database there. A folder that existed before has
+    the mode that somebody gave it, who is told and not overruled."""
+    mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        log.warning("event=folder_open_to_all folder=%s mode=%o", folder, mode)
 
 
 def _is_plain(path: str) -> bool:

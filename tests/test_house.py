@@ -27,7 +27,7 @@ PACKAGE = Path(incoming_wsgi.__file__).parent
 # what stands before it; rooms in one group (an inner tuple) know nothing of each other.
 FLOORS = (
     (("errors", "names", "ranges"),),  # values
-    ("states", ("uploads", "config")),  # vocabulary
+    ("states", ("uploads", "config"), "log_ids"),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
         (
