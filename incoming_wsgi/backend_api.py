@@ -3,7 +3,8 @@
 Parameters come as form values or in the query; answers and errors are plain text, as the original's
 apps expect them, except those of `uploads/{id}`: JSON, and problems as everywhere else. Who may ask
 is decided here too: a peer on this machine that comes without any sign of a proxy or a browser, or
-whoever has the token.
+whoever has the token. A proxy that shows no sign at all cannot be told from a program; docs/http.md
+says what to do about it.
 """
 
 from __future__ import annotations
@@ -135,31 +136,95 @@ class BackendAPI:
             and hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
         ):
             return
-        if not _is_loopback(environ.get("REMOTE_ADDR", "")):
-            raise Forbidden("only this machine, or a bearer token, may use backend/")
-        for name in environ:
-            if name in FOREIGN_HEADERS or name.startswith("HTTP_X_FORWARDED_"):
-                header = name.removeprefix("HTTP_").replace("_", "-").title()
-                raise Forbidden(
-                    f"the request came through a proxy or from a browser ({header}); only this "
-                    "machine, or a bearer token, may use backend/"
-                )
+        trace = _find_trace_of_others(environ)
+        if trace is not None:
+            raise Forbidden(f"{trace}; only this machine, or a bearer token, may use backend/")
 
 
-# What a reverse proxy on this machine adds, and what every browser sends with a POST: a page must
-# not reach the backend of whoever looks at it.
+# What proxies, load balancers and content networks add to a request, and what every browser sends
+# with a POST: a page must not reach the backend of whoever looks at it. Headers that the HTTP
+# clients of apps send too are no sign: traceparent, X-Amzn-Trace-Id, X-Request-Id, Sec-Fetch-Mode.
 FOREIGN_HEADERS = frozenset(
     {
-        "HTTP_FORWARDED",
-        "HTTP_VIA",
-        "HTTP_X_REAL_IP",
+        "HTTP_FORWARDED",  # RFC 7239
+        "HTTP_VIA",  # RFC 9110, 7.6.3; Varnish, Caddy, Squid, Google
+        "HTTP_MAX_FORWARDS",
+        "HTTP_X_FORWARDED",
+        "HTTP_X_REAL_IP",  # recipes for nginx; Traefik
+        "HTTP_X_REAL_PORT",
+        "HTTP_X_NGINX_PROXY",
         "HTTP_X_CLIENT_IP",
-        "HTTP_CF_CONNECTING_IP",
-        "HTTP_TRUE_CLIENT_IP",
+        "HTTP_X_CLUSTER_CLIENT_IP",
+        "HTTP_X_REMOTE_IP",
+        "HTTP_X_REMOTE_ADDR",
+        "HTTP_CLIENT_IP",
+        "HTTP_X_VARNISH",
+        "HTTP_X_REWRITE_URL",
+        "HTTP_X_APPGW_TRACE_ID",  # Azure
+        "HTTP_CDN_LOOP",  # RFC 8586; Cloudflare, Fastly, Akamai
+        "HTTP_TRUE_CLIENT_IP",  # Cloudflare, Akamai
         "HTTP_ORIGIN",
+        "HTTP_REFERER",
         "HTTP_SEC_FETCH_SITE",
     }
 )
+FOREIGN_PREFIXES = (
+    "HTTP_X_FORWARDED_",  # Apache, HAProxy, Caddy, Traefik, Envoy, AWS, Google and most others
+    "HTTP_X_ORIGINAL_",  # ingress-nginx, Azure
+    "HTTP_X_ENVOY_",
+    "HTTP_X_AZURE_",
+    "HTTP_X_ARR_",  # IIS
+    "HTTP_X_AKAMAI_",
+    "HTTP_CF_",  # Cloudflare
+    "HTTP_FASTLY_",
+    "HTTP_FLY_",
+)
+HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?", re.ASCII)
+
+
+def _find_trace_of_others(environ: dict[str, Any]) -> str | None:
+    """What shows that a request does not come straight from a program on this machine, None if
+    nothing does.
+
+    A proxy on this machine is a peer on this machine, and a bare one adds no header. But nginx
+    before 1.29.7 speaks HTTP/1.0 to what is behind it, and passes its name for that as the Host;
+    others pass the Host that the client has asked for.
+    """
+    if not _is_loopback(environ.get("REMOTE_ADDR", "")):
+        return "the request comes from elsewhere"
+    for name in environ:
+        if name in FOREIGN_HEADERS or name.startswith(FOREIGN_PREFIXES):
+            header = name.removeprefix("HTTP_").replace("_", "-").title()
+            return f"the request came through a proxy or from a browser ({header})"
+    if environ.get("SERVER_PROTOCOL") in ("HTTP/1.0", "HTTP/0.9"):
+        return (
+            "the request is in HTTP/1.0, which proxies speak to what is behind them: speak HTTP/1.1"
+        )
+    host = environ.get("HTTP_HOST", "")
+    if not _is_own_host(host):
+        return (
+            f"the request asks for the host {host!r}, as one that came through a proxy does: "
+            "ask for localhost or 127.0.0.1"
+        )
+    return None
+
+
+def _is_own_host(host: str) -> bool:
+    """Whether `host`, a Host field, always means this machine, or is missing.
+
+    No name that somebody has to point here does: it may be that of a site which a proxy passes on,
+    or a proxy's own for its upstream; and a page of such a name would be of the same origin as
+    backend/ (DNS rebinding).
+    """
+    match = HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].lower()
+    return (
+        name in ("", "localhost")
+        or name.endswith(".localhost")  # RFC 6761, 6.3
+        or _is_loopback(name.removeprefix("[").removesuffix("]"))
+    )
 
 
 def _is_loopback(address: str) -> bool:

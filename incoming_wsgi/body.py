@@ -2,7 +2,8 @@
 
 WebOb's own reader raises on a short read and loses what had arrived, and junk in Content-Length
 reads as "no length" there; so lengths are parsed and bodies read here. What ends a body early, be
-it a clean end, an exception of the server or a time-out, is one thing: IncompleteBody.
+it a clean end, an exception of the server, a time-out or a line that is too slow, is one thing:
+IncompleteBody.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import BadRequest, IncompleteBody, LengthRequired, TooLarge
+from .in_flight import RequestInFlight
 
 __all__ = ["Body", "parse_length"]
 
@@ -32,12 +34,13 @@ MAX_DIGITS = 19  # of 2**63 - 1; int() takes its time for thousands
 class Body:
     """Raises BadRequest at construction for a Content-Length that is not a plain number."""
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    def __init__(self, environ: dict[str, Any], in_flight: RequestInFlight) -> None:
         announced = environ.get("CONTENT_LENGTH") or None
         self.length: int | None = (
             None if announced is None else parse_length("Content-Length", announced)
         )
         self._input = environ["wsgi.input"]
+        self._in_flight = in_flight
         # Without a length only a server that ends the body itself can be read safely: others would
         # hand over the raw chunked framing, or wait for ever.
         self._terminated = bool(environ.get("wsgi.input_terminated"))
@@ -86,6 +89,7 @@ class Body:
     def drain(self, max_bytes: int) -> None:
         """Read and forget what is left, at most `max_bytes`. An answer that is given while the
         client still sends becomes a 502 or a reset connection behind most proxies."""
+        self._in_flight.hurry()
         if self.length is None:
             if self._chunked and self._terminated:
                 self._read_terminated(max_bytes)
@@ -104,12 +108,14 @@ class Body:
 
     def _read(self, size: int) -> bytes:
         """b"" at the end, however that came."""
-        if self._ended:
+        if self._ended or self._in_flight.is_ended:
             return b""
+        self._in_flight.expect(size)
         try:
             block: bytes = self._input.read(size)
         except Exception:  # noqa: BLE001 - every server has its own for a client that is gone
             block = b""
+        self._in_flight.arrived(len(block))
         self._arrived += len(block)
         self._ended = not block
         return block

@@ -34,6 +34,11 @@ MIB = 1024 * KIB
 MAX_SECONDS = 10 * 365 * 86400.0
 # As browsers send it: no path, not even a slash at the end.
 ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]*")
+UNITS = {  # by the end of a setting's name
+    "_bytes_s": " of bytes per second, without a unit",
+    "_bytes": " of bytes, without a unit",
+    "_s": " of seconds, without a unit",
+}
 NO_VALUE = ("", "none")  # in a variable, for settings that may be None
 
 
@@ -44,6 +49,9 @@ class SettingKeywords(TypedDict, total=False):
     max_chunk_bytes: int
     send_ahead: int
     max_length_bytes: int | None
+    max_requests_per_upload: int | None
+    min_rate_bytes_s: int
+    stall_timeout_s: float
     idle_timeout_s: float
     handover_timeout_s: float
     handover_retry_s: float
@@ -96,6 +104,23 @@ class Settings:
     send_ahead: int = _setting(4, "Chunks a client may have on their way at once, for one upload.")
     max_length_bytes: int | None = _setting(
         None, "Bytes a file may have at most, if its ticket does not say otherwise; none: no limit."
+    )
+    # Two more than a page has on its way: the requests of a line that broke, be it another tab's,
+    # end when new ones come, and eight threads (`incoming serve`) have two left for others.
+    max_requests_per_upload: int | None = _setting(
+        None,
+        "Requests with bytes that one upload may have under way in one process; when one more "
+        "comes, the oldest ends. none: two more than send_ahead.",
+    )
+    # A page on a line of 4 KiB/s, a bad day of GPRS, with four chunks on their way.
+    min_rate_bytes_s: int = _setting(
+        1024,
+        "Bytes per second at which the body of a request must come at least, or the request ends; "
+        "what has come is kept. 0: no limit.",
+    )
+    # As long as a page waits for a chunk of its own that does not move.
+    stall_timeout_s: float = _setting(
+        30.0, "Seconds for which a body may stay away, or below its minimum rate, at a time."
     )
     idle_timeout_s: float = _setting(
         12 * 3600.0, "Seconds after which an upload in which nothing moves is given up."
@@ -185,11 +210,23 @@ class Settings:
         self._require(
             "chunk_bytes", self.chunk_bytes <= self.max_chunk_bytes, "max_chunk_bytes at most"
         )
-        for name in ("max_length_bytes", "max_total_bytes", "max_owner_bytes", "min_free_bytes"):
+        for name in (
+            "max_length_bytes",
+            "min_rate_bytes_s",
+            "max_total_bytes",
+            "max_owner_bytes",
+            "min_free_bytes",
+        ):
             self._require(name, (getattr(self, name) or 0) >= 0, "0 or more")
+        self._require(
+            "max_requests_per_upload",
+            self.requests_per_upload >= self.send_ahead,
+            "send_ahead at least",
+        )
         uploads = self.max_owner_uploads
         self._require("max_owner_uploads", uploads is None or uploads >= 1, "1 or more, or None")
         for name in (
+            "stall_timeout_s",
             "idle_timeout_s",
             "handover_timeout_s",
             "handover_retry_s",
@@ -217,6 +254,13 @@ class Settings:
             all(_passes(check_host, host) for host in self.callback_hosts or ()),
             'hosts like "app.example" or "127.0.0.1:8000": no scheme, no path, no pattern',
         )
+
+    @property
+    def requests_per_upload(self) -> int:
+        """`max_requests_per_upload` as a number."""
+        if self.max_requests_per_upload is None:
+            return self.send_ahead + 2
+        return self.max_requests_per_upload
 
     def _check_kind(self, setting: dataclasses.Field[Any]) -> None:
         """Raises TypeError for a value of another type than the setting has: "false" is true."""
@@ -285,10 +329,9 @@ def parse_setting(setting: dataclasses.Field[Any], text: str) -> Any:
     try:
         return number(text)
     except ValueError as exc:
-        ending = "_" + setting.name.rpartition("_")[2]
-        unit = {"_bytes": " of bytes, without a unit", "_s": " of seconds, without a unit"}
+        unit = next((words for end, words in UNITS.items() if setting.name.endswith(end)), "")
         whole = "whole " if number is int else ""
-        raise ValueError(f"it must be a {whole}number{unit.get(ending, '')}") from exc
+        raise ValueError(f"it must be a {whole}number{unit}") from exc
 
 
 def _passes(check: Callable[[str], None], text: str) -> bool:

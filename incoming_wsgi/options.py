@@ -21,6 +21,7 @@ __all__ = ["SETTINGS", "setting_options", "to_variables"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 UNITS = {  # by the end of a setting's name
+    "_bytes_s": ("BYTES/S", ()),
     "_bytes": ("BYTES", ((1 << 20, "MiB"), (1 << 10, "KiB"))),
     "_s": ("SECONDS", ((86400, "d"), (3600, "h"), (60, "min"))),
 }

@@ -27,7 +27,7 @@ PACKAGE = Path(incoming_wsgi.__file__).parent
 # what stands before it; rooms in one group (an inner tuple) know nothing of each other.
 FLOORS = (
     (("errors", "file_types", "hosts", "names", "ranges"),),  # values
-    ("states", "signing", ("uploads", "config")),  # vocabulary
+    ("states", "signing", ("uploads", "config"), "log_ids"),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
         (
@@ -45,7 +45,7 @@ FLOORS = (
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (("admission", "receiving", "completion"), ("engine", "housekeeping"), "background"),
-    (("body", "responses"), ("dialects.native", "backend_api", "assets")),
+    (("in_flight", "responses"), "body", ("dialects.native", "backend_api", "assets")),
     ("app",),
     (
         "",  # the package itself: the public names
