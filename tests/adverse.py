@@ -152,10 +152,10 @@ def make() -> Any:
 
 
 configure_logs()
-add_points()
 shift_clock()
 if "ADVERSE_LEASE_S" in os.environ:
     shorten_leases(float(os.environ["ADVERSE_LEASE_S"]))
 if "ADVERSE_PID" in os.environ:
     os.getpid = lambda: int(os.environ["ADVERSE_PID"])
 application = make()
+add_points()  # not before: the storage tries its folder at the start

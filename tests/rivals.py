@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import ClassVar
 
 import requests
 from processes import workers
@@ -34,7 +35,7 @@ from waiting import wait_until
 __all__ = [
     "RawPut",
     "Rival",
-    "count_claims",
+    "claims_of",
     "digest_of",
     "file_of",
     "lie_about",
@@ -170,6 +171,8 @@ def put(
 class RawPut:
     """A PUT of [start, stop) whose head is sent; body, pace and honesty are up to the caller."""
 
+    _all: ClassVar[list[RawPut]] = []
+
     def __init__(
         self,
         rival: Rival,
@@ -181,6 +184,7 @@ class RawPut:
         digest: str | None = None,
     ) -> None:
         self._line = socket.create_connection(("127.0.0.1", rival.server.port), timeout=30)
+        self._all.append(self)
         field = f"Content-Digest: {digest}\r\n" if digest else ""
         self._line.sendall(
             f"PUT {path} HTTP/1.1\r\nHost: localhost\r\n{field}"
@@ -206,6 +210,12 @@ class RawPut:
     def close(self) -> None:
         self._line.close()
 
+    @classmethod
+    def close_all(cls) -> None:
+        """For the end of a test, however it ended."""
+        while cls._all:
+            cls._all.pop().close()
+
 
 def state_of(rival: Rival, path: str) -> dict:
     return requests.get(rival.server.url + path, timeout=TIMEOUT_S).json()
@@ -219,15 +229,15 @@ def file_of(folder: Path, path: str) -> Path:
     return folder / "storage" / "files" / path.rpartition("/")[2]
 
 
-def count_claims(folder: Path, path: str) -> int:
-    """How many ranges of the upload are claimed by requests under way."""
+def claims_of(folder: Path, path: str) -> set[str]:
+    """Who has claimed bytes of the upload; one name for each request under way."""
     database = folder / "storage" / "incoming.db"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
-        (count,) = connection.execute(
-            "SELECT COUNT(*) FROM claims WHERE upload = (SELECT key FROM uploads WHERE id = ?)",
+        rows = connection.execute(
+            "SELECT owner FROM claims WHERE upload = (SELECT key FROM uploads WHERE id = ?)",
             (path.rpartition("/")[2],),
-        ).fetchone()
-        return count
+        )
+        return {owner for (owner,) in rows}
 
 
 def waits_for_lock(file: Path) -> bool:

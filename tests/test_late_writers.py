@@ -19,7 +19,7 @@ import pytest
 import requests
 from rivals import (
     RawPut,
-    count_claims,
+    claims_of,
     digest_of,
     file_of,
     lie_about,
@@ -48,6 +48,12 @@ NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("late")
+
+
+@pytest.fixture(autouse=True)
+def hang_up():
+    yield
+    RawPut.close_all()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def late_writers(folder: Path, left, path: str):
         late = RawPut(left, path, start, start + CHUNK, length=len(CONTENT), digest=digest)
         late.send(lie[:stall])
         puts.append((late, lie[stall:]))
-    wait_until(lambda: count_claims(folder, path) == 9, "the claims of the late writers")
+    wait_until(lambda: len(claims_of(folder, path)) == 9, "the claims of the late writers")
     file = file_of(folder, path)
     for start in (number * CHUNK for number in range(9) if number % 3):
         wait_until(
