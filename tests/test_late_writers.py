@@ -338,6 +338,28 @@ def test_a_process_that_is_frozen_until_the_handover_is_over(folder, pair):
         assert [handover.content == CONTENT for handover in app.handovers] == [True]
 
 
+@pytest.mark.parametrize("digest", [None, digest_of(LIE)])
+def test_bytes_that_are_recorded_are_never_written_again(folder, pair, digest):
+    """A repeat with other bytes, before the file is complete: of what it brings only that is
+    written which was missing."""
+    left, right = pair
+    part, sent = FIRST_BLOCK, 6 * FIRST_BLOCK  # at least the second block is written
+    with web_app() as app:
+        path = new_upload(right, app.url)
+        file = file_of(folder, path)
+        assert put(right, path, CONTENT, 0, part).json()["received"] == [[0, part]]
+        late = RawPut(left, path, 0, len(LIE), length=len(LIE), digest=digest)
+        late.send(LIE[:sent])
+        wait_until(lambda: read(file, part, KIB) == LIE[part : part + KIB], "the lies")
+        assert read(file, 0, part) == CONTENT[:part]
+        assert put(right, path, CONTENT, part).status_code == 200
+        wait_for_state(right, path, "FINISHED")
+        with untouched(file):
+            late.send(LIE[sent:])
+            assert late.answer() == SUPERSEDED
+            assert put(left, path, LIE).status_code == 200  # it has all that already
+
+
 # A request that was the first and stands still between its claim and the file
 
 

@@ -155,6 +155,22 @@ def test_a_newer_request_for_a_part_leaves_the_older_one_what_it_has_written(fol
     wait_for_state(right, path, "FINISHED")
 
 
+def test_bytes_that_a_newer_request_took_are_not_recorded_for_the_older_one(folder, pair):
+    """All of them are written, but not recorded, when the newer request takes them, writes others
+    and fails: nobody knows what is there now."""
+    left, right = pair
+    path = new_upload(right, "http://127.0.0.1:9/")
+    left.arm("unrecorded")
+    older = RawPut(left, path, 0, len(CONTENT), length=len(CONTENT))
+    older.send(CONTENT)
+    left.wait_for("unrecorded")
+    assert put(right, path, LIE, digest=digest_of(CONTENT)).status_code == 422
+    left.let_go("unrecorded")
+    older.answer()
+    assert state_of(right, path)["received"] == []
+    assert state_of(right, path)["state"] == "UPLOADING"
+
+
 @pytest.mark.xfail(strict=False, reason="it is told 200 with a `received` that lacks its range")
 def test_an_older_request_that_was_overtaken_before_its_record_is_told_so(folder, pair, app):
     """All of its bytes are written, and then a newer request takes them: 200 would say that they
