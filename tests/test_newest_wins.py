@@ -114,6 +114,32 @@ def test_a_stalled_request_makes_no_newer_one_wait_or_fail(folder, pair, app, wh
     assert older.answer() == SUPERSEDED
 
 
+@pytest.mark.parametrize("where", ["another process", "the same process"])
+def test_an_older_request_that_wakes_up_while_the_newer_one_is_under_way(folder, pair, app, where):
+    left, right = pair
+    overtake(folder, app, left, right if where == "another process" else left)
+
+
+def overtake(folder: Path, app, older_on: Rival, newer_on: Rival) -> None:
+    """Both have written and neither is done when the older one goes on."""
+    path = new_upload(older_on, app.url)
+    older = stall(older_on, path, FIRST_BLOCK + 1)
+    wait_for_first_block(folder, path)
+    newer = RawPut(newer_on, path, 0, len(CONTENT), length=len(CONTENT))
+    newer.send(CONTENT[: FIRST_BLOCK + 1])
+    file = file_of(folder, path)
+    wait_until(
+        lambda: file.read_bytes()[:FIRST_BLOCK] == CONTENT[:FIRST_BLOCK],
+        "the newer request's first block",
+    )
+    older.send(LIE[FIRST_BLOCK + 1 :])
+    assert older.answer() == SUPERSEDED
+    newer.send(CONTENT[FIRST_BLOCK + 1 :])
+    assert newer.answer() == (200, None)
+    check_delivered(app, newer_on, path)
+    assert file.read_bytes() == CONTENT
+
+
 def test_many_generations_of_stalled_requests(folder, pair, app):
     """Each takes the bytes from the one before, and the last one has them."""
     left, right = pair
@@ -380,19 +406,10 @@ def namespace_of(pid: int) -> int:
 
 
 def check_that_both_work(folder: Path, left: Rival, right: Rival, app) -> None:
-    """Stalled, overtaken, completed by the other, each way round."""
-    for one, other in ((left, right), (right, left)):
+    """Each overtakes the other, which wakes up in the middle of that, and itself."""
+    for older, newer in ((left, right), (right, left), (left, left)):
         app.handovers.clear()
-        path = new_upload(one, app.url)
-        assert put(one, path, CONTENT, 0, 100 * KIB).status_code == 200
-        older = RawPut(one, path, 100 * KIB, len(CONTENT), length=len(CONTENT))
-        older.send(LIE[100 * KIB : 300 * KIB])
-        wait_until(lambda path=path: claims_of(folder, path), "the claim")
-        assert put(other, path, CONTENT, 100 * KIB).status_code == 200
-        check_delivered(app, other, path)
-        older.send(LIE[300 * KIB :])
-        assert older.answer() == SUPERSEDED
-        assert file_of(folder, path).read_bytes() == CONTENT
+        overtake(folder, app, older, newer)
     left.check_log()
     right.check_log()
 
