@@ -12,7 +12,8 @@ The points, in the order in which a chunk meets them: `claimed` (a claim, the fi
 `unrecorded` (all is written), `transaction` (in the middle of a change of the database), `sealing`
 (nothing is missing) and `sealed` (not COMPLETE yet).
 
-`ADVERSE_LEASE_S` shortens leases; `ADVERSE_PID` is what every process believes its id to be. With
+`ADVERSE_LEASE_S` shortens leases, `ADVERSE_BUSY_S` the time for which the database is waited for;
+`ADVERSE_PID` is what every process believes its id to be. With
 `ADVERSE_CALLBACK` tickets come from `/ticket`, and complete files go to a function in this process,
 which appends the upload's id to `calls`; "fork" has it leave a child behind, "hold" has it stop at
 the point `calling` after that.
@@ -155,6 +156,8 @@ configure_logs()
 shift_clock()
 if "ADVERSE_LEASE_S" in os.environ:
     shorten_leases(float(os.environ["ADVERSE_LEASE_S"]))
+if "ADVERSE_BUSY_S" in os.environ:
+    sqlite.BUSY_TIMEOUT_S = float(os.environ["ADVERSE_BUSY_S"])
 if "ADVERSE_PID" in os.environ:
     os.getpid = lambda: int(os.environ["ADVERSE_PID"])
 application = make()

@@ -262,6 +262,30 @@ def test_a_process_that_is_frozen_while_it_writes_makes_nobody_wait(folder, pair
     older.close()
 
 
+def test_a_process_that_is_frozen_in_a_transaction_costs_others_a_clear_503(tmp_path, app):
+    """SQLite has one writer at a time, and nobody can take that from a process that stands still.
+    Everybody can still ask, and when it goes on, or is killed, so does everything."""
+    with rivals(tmp_path, environ={"ADVERSE_BUSY_S": "0.5"}) as (left, right):
+        path = new_upload(right, app.url)
+        left.arm("transaction")
+        older = stall(left, path, 0)
+        left.wait_for("transaction")
+        left.freeze()
+        try:
+            response = put(right, path, CONTENT)
+            assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+            assert int(response.headers["Retry-After"]) > 0
+            assert state_of(right, path)["state"] == "CREATED"
+        finally:
+            left.let_go("transaction")
+            left.thaw()
+        wait_until(lambda: claims_of(tmp_path, path), "the end of the transaction")
+        assert put(right, path, CONTENT).status_code == 200
+        check_delivered(app, right, path)
+        older.send(LIE)
+        assert older.answer() == SUPERSEDED
+
+
 POINTS = ["claimed", "writing", "written", "unrecorded", "transaction", "sealing", "sealed"]
 
 
