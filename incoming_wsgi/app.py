@@ -237,6 +237,8 @@ class Incoming:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self.start_background()
+        # uWSGI calls with almost nothing after a request line that it could not read.
+        environ.setdefault("REQUEST_METHOD", "")
         path = environ.get("PATH_INFO", "").removeprefix("/").removeprefix(VERSION_SEGMENT)
         request = Request(environ)
         response = self._answer(request, path)
@@ -248,6 +250,7 @@ class Incoming:
         body: Body | None = None
         try:
             body = Body(request.environ)
+            body.check_framing()
             response = self._route(request, body, path)
         except IncomingError as exc:
             if exc.status >= 500:

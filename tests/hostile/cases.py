@@ -13,8 +13,8 @@ The request
              true Content-Length to a body; a header whose value is null is not sent
     raw      all bytes of the request instead: for servers alone
     stops    the client closes its side after the last byte; it has announced more
-    A text may be {"repeat": text, "times": n}, {"hex": digits}, {"json": value} or a list of such
-    parts. {id} stands for the upload's id, {ID} for that in upper case, {tag} for its file tag.
+    A text may be {"repeat": text, "times": n} with {n} counting in it, {"hex": digits},
+    {"json": value} or a list of such parts. {id} stands for the upload's id, {ID} for that in upper case, {tag} for its file tag.
     Headers and paths are Latin-1, so that each character is a byte; bodies are UTF-8.
 
 What is expected
@@ -22,10 +22,14 @@ What is expected
     code, says
              of the problem, or what the plain text says: it names what is wrong
     own      a server answers that itself, in its own words
+    refused_by
+             the servers ("gunicorn cheroot") that do not let it through: 400 in their own words
+    another  one more answer follows, for a server takes what comes next for a request of its own
     record   what the record of the upload says afterwards, where it may change; otherwise it is the
              same as before, to the last field
     created  what the record of the ticket says that was issued; otherwise none was
-    servers  what is different with some ("gunicorn cheroot"), and `why`. `app`: called without one
+    servers  what is expected of some instead ("gunicorn cheroot"), and `why`. `app` stands for the
+             app called without a server
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ __all__ = ["Case", "Expected", "load_corpus"]
 
 FOLDER = Path(__file__).with_name("corpus")
 REQUEST = {"upload", "ticket", "method", "path", "headers", "body", "raw", "stops"}
-EXPECTED = {"status", "code", "says", "own", "record", "created"}
+EXPECTED = {"status", "code", "says", "own", "another", "record", "created"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Expected:
     code: str | None = None
     says: str | None = None
     own: bool = False
+    another: bool = False
     record: Mapping[str, Any] | None = None
     created: Mapping[str, Any] | None = None
 
@@ -110,11 +115,12 @@ class Case:
     def expected(self, server: str) -> Expected:
         """`server` is one of tests/servers.py, for gunicorn with the kind of its workers behind."""
         facts = {name: self.facts[name] for name in EXPECTED & set(self.facts)}
-        for names, difference in self.facts.get("servers", {}).items():
-            if server in names.split() or server.partition("-")[0] in names.split():
-                facts = {**facts, **{k: v for k, v in difference.items() if k != "why"}}
-                if "own" in difference:
-                    facts = {k: v for k, v in facts.items() if k not in ("code", "says")}
+        kinds = (server, server.partition("-")[0])
+        if any(kind in self.facts.get("refused_by", "").split() for kind in kinds):
+            return Expected((400,), own=True)
+        for names, instead in self.facts.get("servers", {}).items():
+            if any(kind in names.split() for kind in kinds):
+                facts = {name: fact for name, fact in instead.items() if name != "why"}
         status = facts.pop("status")
         return Expected(tuple(status) if isinstance(status, list) else (status,), **facts)
 
@@ -124,10 +130,10 @@ def load_corpus() -> list[Case]:
     cases = []
     for path in sorted(FOLDER.glob("*.json")):
         for facts in json.loads(path.read_text())["cases"]:
-            unknown = set(facts) - REQUEST - EXPECTED - {"name", "servers", "why"}
-            for names, difference in facts.get("servers", {}).items():
-                unknown |= set(difference) - EXPECTED - {"why"}
-                if not difference.get("why"):
+            unknown = set(facts) - REQUEST - EXPECTED - {"name", "refused_by", "servers", "why"}
+            for names, instead in facts.get("servers", {}).items():
+                unknown |= set(instead) - EXPECTED - {"why"}
+                if not instead.get("why"):
                     raise ValueError(f"{path.name}: {facts['name']}: why is {names} different?")
             if unknown:
                 raise ValueError(f"{path.name}: {facts['name']}: nobody reads {unknown}")
@@ -143,7 +149,8 @@ def _bytes(text: Any, values: Mapping[str, str], encoding: str) -> bytes:
             return bytes.fromhex(text["hex"])
         if "json" in text:
             return json.dumps(text["json"]).encode()
-        return _bytes(text["repeat"], values, encoding) * text["times"]
+        part = _bytes(text["repeat"], values, encoding)
+        return b"".join(part.replace(b"{n}", b"%d" % n) for n in range(text["times"]))
     for name, value in values.items():
         text = text.replace("{" + name + "}", value)
     return text.encode(encoding)

@@ -43,17 +43,17 @@ def send(port: int, case: Case, values: Mapping[str, str]) -> Answer:
             line.sendall(case.request(values))
             if case.stops:
                 line.shutdown(socket.SHUT_WR)
-        return _read_answer(line, case.method(values).decode("latin-1"))
+        return _read_answer(line, case.method(values).decode("latin-1"), to_its_end=case.stops)
 
 
-def _read_answer(line: socket.socket, method: str) -> Answer:
+def _read_answer(line: socket.socket, method: str, *, to_its_end: bool) -> Answer:
     response = HTTPResponse(line, method=method)
     try:
         response.begin()
         body = response.read()
         rest = b""
         with suppress(ConnectionResetError):
-            while block := line.recv(65536):
+            while (response.will_close or to_its_end) and (block := line.recv(65536)):
                 rest += block
     except (ConnectionResetError, HTTPException):
         return Answer(None, {}, b"")
