@@ -1,6 +1,8 @@
-"""The standard library's WSGI server as a program, for `servers.wsgiref`, and its parts for others.
+"""The standard library's WSGI server as a program, and its parts for servers in this process.
 
     python wsgiref_server.py module:name PORT [--threads]
+
+It answers one request at a time, or with `--threads` each in a thread.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) < len(pairs):
         ((name, count),) = Counter(name for name, _ in pairs).most_common(1)
-        raise BadRequest(f"the body has {shown(name)} {count} times; each name may stand there once")
+        raise BadRequest(f"the body has {shown(name)} {count} times; once is enough")
     return members
 
 
@@ -223,8 +223,8 @@ def _parse_content_range(value: str | None) -> tuple[int, int, int]:
     match = CONTENT_RANGE.fullmatch(value or "")
     if match is None:
         raise BadRequest(
-            f"Content-Range is {shown(value)}; it must be like bytes 0-1048575/5000000, with the first "
-            "and the last byte of this body and the length of the file"
+            f"Content-Range is {shown(value)}; it must be like bytes 0-1048575/5000000, with the "
+            "first and the last byte of this body and the length of the file"
         )
     first, last, length = map(int, match.groups())
     if last < first:
@@ -238,9 +238,7 @@ def _parse_if_match(value: str | None) -> str | None:
         return None
     match = re.fullmatch(r'\s*"([^"]*)"\s*', value)
     if match is None:
-        raise BadRequest(
-            f'If-Match is {shown(value)}; it must be one tag in quotes: "{"f" * 16}"'
-        )
+        raise BadRequest(f'If-Match is {shown(value)}; it must be one tag in quotes: "{"f" * 16}"')
     return match[1]
 
 
@@ -253,9 +251,7 @@ def parse_content_digest(value: str | None) -> ExpectedDigest | None:
     for member in (value or "").split(",") if value else ():
         match = DIGEST_MEMBER.fullmatch(member)
         if match is None:
-            raise BadRequest(
-                f"Content-Digest has a member {shown(member)}; write sha-256=:BASE64:"
-            )
+            raise BadRequest(f"Content-Digest has a member {shown(member)}; write sha-256=:BASE64:")
         if match[1] in DIGEST_ALGORITHMS:
             known[match[1]] = _parse_digest(match[1], match[2])
     # SHA-256 first: it is kept with the chunk and can be compared when resuming.

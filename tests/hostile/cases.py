@@ -5,8 +5,8 @@
      "servers": {"gunicorn": {"status": 400, "own": true, "why": "it reads lengths itself"}}}
 
 The request
-    upload   what it is aimed at: `fresh` (a ticket), `declared` (1024 bytes are to come; if nothing is
-             said), `partial` (the first 256 are there), `finished`, `cancelled`
+    upload   what it is aimed at: `fresh` (a ticket), `declared` (1024 bytes are to come; this if
+             nothing is said), `partial` (the first 256 are there), `finished`, `cancelled`
     ticket   keywords for the ticket
     method, path, headers, body
              GET to the upload if nothing is said. A Host and `Connection: close` are added, and the
@@ -14,8 +14,9 @@ The request
     raw      all bytes of the request instead: for servers alone
     stops    the client closes its side after the last byte; it has announced more
     A text may be {"repeat": text, "times": n} with {n} counting in it, {"hex": digits},
-    {"json": value} or a list of such parts. {id} stands for the upload's id, {ID} for that in upper case, {tag} for its file tag.
-    Headers and paths are Latin-1, so that each character is a byte; bodies are UTF-8.
+    {"json": value} or a list of such parts. {id} stands for the upload's id, {ID} for that in
+    capitals, {tag} for its file tag. Headers and paths are Latin-1, so that each character is a
+    byte; bodies are UTF-8.
 
 What is expected
     status   one, or a list of those that are right. "closed": the connection ends without an answer
@@ -126,7 +127,7 @@ class Case:
 
 
 def load_corpus() -> list[Case]:
-    """Every case, in the order of the files. Raises ValueError for one that says what nobody reads."""
+    """Every case, in the order of the files. Raises ValueError for what nobody reads in one."""
     cases = []
     for path in sorted(FOLDER.glob("*.json")):
         for facts in json.loads(path.read_text())["cases"]:

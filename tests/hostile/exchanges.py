@@ -1,4 +1,4 @@
-"""One request of the corpus and its answer: over a socket, byte for byte, or by a call of the app."""
+"""One request of the corpus and its answer: over a socket, byte for byte, or by calling the app."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
-from typing import TYPE_CHECKING, Any
+from http.client import parse_headers
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from cases import Case
@@ -35,32 +35,44 @@ class Answer:
     rest: bytes = b""
 
 
+CLOSED = Answer(None, {}, b"")
+
+
 def send(port: int, case: Case, values: Mapping[str, str]) -> Answer:
     """Raises TimeoutError if the server hangs."""
     with socket.create_connection(("127.0.0.1", port), timeout=LONGEST_S) as line:
-        # A server may refuse by closing before it has read everything.
-        with suppress(BrokenPipeError, ConnectionResetError):
+        try:
             line.sendall(case.request(values))
             if case.stops:
                 line.shutdown(socket.SHUT_WR)
-        return _read_answer(line, case.method(values).decode("latin-1"), to_its_end=case.stops)
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # a server may refuse by closing before it has read everything
+        with line.makefile("rb") as file:
+            try:
+                return _read_answer(file, case)
+            except ConnectionResetError:
+                return CLOSED
 
 
-def _read_answer(line: socket.socket, method: str, *, to_its_end: bool) -> Answer:
-    response = HTTPResponse(line, method=method)
-    try:
-        response.begin()
-        body = response.read()
-        rest = b""
+def _read_answer(file: BinaryIO, case: Case) -> Answer:
+    status = 100
+    while status < 200:  # 100 Continue
+        version, _, line = file.readline().partition(b" ")
+        if not version.startswith(b"HTTP/1."):
+            return CLOSED
+        status = int(line[:3])
+        fields = parse_headers(file)
+    headers = {name.lower(): value for name, value in fields.items()}
+    assert "transfer-encoding" not in headers
+    length = 0 if case.method({}) == b"HEAD" else int(headers.get("content-length", -1))
+    body = file.read(length)
+    rest = b""
+    if case.stops or length < 0 or headers.get("connection", "").lower() == "close":
         with suppress(ConnectionResetError):
-            while (response.will_close or to_its_end) and (block := line.recv(65536)):
-                rest += block
-    except (ConnectionResetError, HTTPException):
-        return Answer(None, {}, b"")
-    finally:
-        response.close()
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status, headers, body, rest)
+            rest = file.read()
+    return Answer(status, headers, body, rest)
 
 
 def call(app: WSGIApplication, case: Case, values: Mapping[str, str]) -> Answer:

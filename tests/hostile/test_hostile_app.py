@@ -1,4 +1,4 @@
-"""The corpus of hostile requests against the app itself: each gets a clear answer, and harms nothing."""
+"""The corpus of hostile requests against the app itself: clear answers, and no harm done."""
 
 from __future__ import annotations
 
