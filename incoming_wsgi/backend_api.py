@@ -230,6 +230,7 @@ def _parse_multipart(request: Request, content: bytes) -> list[tuple[str, str]]:
         "CONTENT_TYPE": CHARSET.sub("", request.environ["CONTENT_TYPE"]),
         "webob.is_body_seekable": True,  # else it is copied to a file that nobody closes
     }
+    parts: list[tuple[str | None, Any]]  # a part may have no name, whatever the stubs say
     try:
         parts = list(Request(environ).POST.items())
     except Exception as exc:
@@ -237,7 +238,7 @@ def _parse_multipart(request: Request, content: bytes) -> list[tuple[str, str]]:
         raise BadRequest(f"the parameters cannot be read: {exc}") from exc
     values = []
     for name, value in parts:
-        if isinstance(name, str) and isinstance(value, str):
+        if name is not None and isinstance(value, str):
             values.append((name, value))
         elif (file := getattr(value, "file", None)) is not None:
             file.close()
