@@ -262,6 +262,8 @@ class Incoming:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self.start_background()
+        # uWSGI calls with almost nothing after a request line that it could not read.
+        environ.setdefault("REQUEST_METHOD", "")
         path = environ.get("PATH_INFO", "").removeprefix("/").removeprefix(VERSION_SEGMENT)
         request = Request(environ)
         in_flight = self._in_flight.begin(environ)
@@ -278,6 +280,7 @@ class Incoming:
         body: Body | None = None
         try:
             body = Body(request.environ, in_flight)
+            body.check_framing()
             response = self._route(request, in_flight, body, path)
         except IncomingError as exc:
             if exc.status >= 500:
@@ -340,9 +343,11 @@ class Incoming:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         self._tickets.next_due_at(in_process=True)  # raises if the ticket store does not answer
-        free = self._storage.free_bytes()
-        if free is not None and free <= 0:
-            raise StorageFull(f"The disk is full: {free} bytes are left beside min_free_bytes.")
+        room = self._storage.find_room()
+        if room is not None and room.free <= 0:
+            raise StorageFull(
+                f"The disk is full: {room.free} bytes are left beside min_free_bytes."
+            )
         return json_response({"status": "ok"})
 
     def _add_cors_headers(self, request: Request, response: Response) -> None:

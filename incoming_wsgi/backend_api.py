@@ -15,11 +15,12 @@ import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from webob import Request, Response
 
 from .admission import MAX_LENGTH
-from .body import Body, parse_length
+from .body import MAX_TEXT, Body, parse_length, shown
 from .config import Settings, parse_bool
 from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import (
@@ -40,6 +41,7 @@ MAX_FORM_BYTES = 1024 * 1024
 DESTINATIONS = ("file",)
 # Forms are UTF-8 whatever they say: some HTTP clients name another charset by default.
 CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
+REPLACEMENT = "\ufffd".encode()
 
 
 class BackendAPI:
@@ -81,12 +83,14 @@ class BackendAPI:
     def new_upload(self, parameters: _Parameters) -> str:
         destination = parameters.get("destType") or "file"
         if destination not in DESTINATIONS:
-            raise BadRequest(f"destType is {destination!r}; it must be {' or '.join(DESTINATIONS)}")
+            raise BadRequest(
+                f"destType is {shown(destination)}; it must be {' or '.join(DESTINATIONS)}"
+            )
         remove = parameters.get("removeFileWhenFinished") or "true"
         try:
             remove_file_when_finished = parse_bool(remove)
         except ValueError as exc:
-            raise BadRequest(f"removeFileWhenFinished is {remove!r}: {exc}") from exc
+            raise BadRequest(f"removeFileWhenFinished is {shown(remove)}: {exc}") from exc
         return self._engine.new_upload(
             signal_finish_url=parameters.get("signalFinishURL"),
             remove_file_when_finished=remove_file_when_finished,
@@ -242,23 +246,27 @@ class _Parameters:
 
     def __init__(self, request: Request, body: Body) -> None:
         content = body.read_all(MAX_FORM_BYTES)
-        form = {
-            **request.environ,
-            "wsgi.input": io.BytesIO(content),
-            "CONTENT_LENGTH": str(len(content)),
-            "CONTENT_TYPE": CHARSET.sub("", request.environ.get("CONTENT_TYPE", "")),
-        }
-        # Of a parameter that is there twice the first value counts. A file is no value, nor is a
-        # form in the form.
+        kind = request.content_type
+        form: list[tuple[str, str]] = []
+        if kind == "multipart/form-data":
+            form = _parse_multipart(request, content)
+        elif kind in ("", "application/x-www-form-urlencoded"):
+            form = _parse_urlencoded(content)
+        query = request.environ.get("QUERY_STRING", "").encode("latin-1")
+        # Of a parameter that is there twice the first value counts.
         self._values: dict[str, str] = {}
-        for name, value in _parse(Request(form)):
-            if isinstance(value, str):
-                self._values.setdefault(name, value)
-            elif (file := getattr(value, "file", None)) is not None:
-                file.close()
+        for name, value in (*form, *_parse_urlencoded(query)):
+            self._values.setdefault(name, value)
 
     def get(self, name: str) -> str:
-        return self._values.get(name, "")
+        """Empty if it is not there. Raises BadRequest if it is too long."""
+        value = self._values.get(name, "")
+        if len(value) > MAX_TEXT:
+            raise BadRequest(
+                f"{name} has {len(value)} characters, at most {MAX_TEXT} are possible: "
+                f"{shown(value)}"
+            )
+        return value
 
     def get_secret(self) -> str:
         """Under the name of either generation."""
@@ -274,10 +282,35 @@ class _Parameters:
         return length
 
 
-def _parse(request: Request) -> list[tuple[str, Any]]:
-    """Names and values of the form, then those of the query."""
+def _parse_urlencoded(text: bytes) -> list[tuple[str, str]]:
     try:
-        return [*request.POST.items(), *request.GET.items()]
+        return parse_qsl(text.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as exc:
+        raise BadRequest(f"the parameters must be UTF-8: {exc}") from exc
+
+
+def _parse_multipart(request: Request, content: bytes) -> list[tuple[str, str]]:
+    """A file is no value, nor is a form in the form."""
+    environ = {
+        **request.environ,
+        "wsgi.input": io.BytesIO(content),
+        "CONTENT_LENGTH": str(len(content)),
+        "CONTENT_TYPE": CHARSET.sub("", request.environ["CONTENT_TYPE"]),
+        "webob.is_body_seekable": True,  # else it is copied to a file that nobody closes
+    }
+    parts: list[tuple[str | None, Any]]  # a part may have no name, whatever the stubs say
+    try:
+        parts = list(Request(environ).POST.items())
     except Exception as exc:
-        # A multipart body may name charsets and boundaries that trip the parser in many ways.
+        # It may name charsets and boundaries that trip the parser in many ways.
         raise BadRequest(f"the parameters cannot be read: {exc}") from exc
+    values = []
+    for name, value in parts:
+        if name is not None and isinstance(value, str):
+            values.append((name, value))
+        elif (file := getattr(value, "file", None)) is not None:
+            file.close()
+    # The parser puts U+FFFD in place of bytes that are not UTF-8.
+    if any("\ufffd" in text for pair in values for text in pair) and REPLACEMENT not in content:
+        raise BadRequest("the parameters must be UTF-8")
+    return values

@@ -121,6 +121,9 @@ def rivals(
     common = {
         "INCOMING_STORAGE_DIR": str(folder / "storage"),
         "INCOMING_HANDOVER_RETRY_S": "0.2",
+        # All requests of an upload that a test begins go on until it ends them.
+        "INCOMING_MAX_REQUESTS_PER_UPLOAD": "1000",
+        "INCOMING_MIN_RATE_BYTES_S": "0",
         "ADVERSE_FOLDER": str(folder),
         **(environ or {}),
     }

@@ -183,13 +183,12 @@ def test_unknown_parameters_are_ignored(app):
 
 
 def test_bytes_that_are_not_utf8_are_a_clear_error(app):
-    response = app.post(
+    app.post(
         "/backend/new_upload",
         b"signalFinishURL=http%3A%2F%2Fx%2F&backendSecret=%FF",
         content_type="application/x-www-form-urlencoded",
-        status="*",
+        status=400,
     )
-    assert response.status_code in (200, 400)
     app.post("/backend/new_upload?backendSecret=%FF", {"signalFinishURL": URL}, status=400)
 
 
