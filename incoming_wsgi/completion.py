@@ -112,7 +112,8 @@ class Completion:
         """
         assert upload.length is not None
         try:
-            self._storage.seal(upload.id, upload.length)
+            if upload.length:
+                self._storage.seal(upload.id, upload.length)
             upload = self._tickets.transition(
                 upload.id,
                 Event.COMPLETE,
@@ -157,8 +158,12 @@ class Completion:
         if upload.state is UploadState.FINISHED:
             if upload.remove_file_when_finished:
                 self._storage.delete(upload.id)
-            elif self._storage.exists(upload.id):
+            elif self._exists(upload):
                 self._storage.leave(upload.id)
+
+    def _exists(self, upload: Upload) -> bool:
+        assert upload.length is not None
+        return self._storage.exists(upload.id, upload.length)
 
     @contextmanager
     def _held(self, upload: Upload) -> Iterator[None]:
@@ -176,7 +181,11 @@ class Completion:
 
     def _hand_over(self, lease: Lease) -> None:
         upload = lease.upload
-        if not self._storage.exists(upload.id):
+        if upload.length == 0 and self._tickets.load(upload.id).attempt == 0:
+            # An empty file is made here. A request that is late with it would bring back what the
+            # app has taken; who holds the upload knows that nobody has been called yet.
+            self._storage.seal(upload.id, 0)
+        if not self._exists(upload):
             if upload.attempt > 0:
                 self._settle(lease, Event.FINISH, self.finished)
             else:
@@ -210,7 +219,7 @@ class Completion:
         elif outcome.answer is Answer.WAIT:
             due_at = now() + self._settings.confirm_timeout_s
             self._settle(lease, Event.WAIT, lambda _: {"reason": None, "due_at": due_at})
-        elif not self._storage.exists(upload.id):
+        elif not self._exists(upload):
             self._settle(lease, Event.FINISH, self.finished)
         elif _is_over(upload, now()):
             self.give_up(lease, outcome.reason)
@@ -220,7 +229,7 @@ class Completion:
 
     def not_confirmed(self, lease: Lease) -> None:
         """The app said "wait", and its time is over."""
-        if self._storage.exists(lease.upload.id):
+        if self._exists(lease.upload):
             limit = self._settings.confirm_timeout_s
             self.give_up(lease, f"the web app did not confirm within {limit:g} s")
         else:

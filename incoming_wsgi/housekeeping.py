@@ -4,6 +4,10 @@ An upload's `due_at` says when somebody has to look at it next, whatever for; th
 planning there is. Any process may lease a due upload, one at a time, so nothing here is done twice
 and nothing depends on a process staying alive.
 
+What goes by the clock goes only while somebody has looked at it: what is found due long ago was due
+while every process was down, the machine slept, or the clock has jumped. Its client could not do
+anything about it, so bytes are kept for a while more.
+
 Chores are about the whole folder: syncing what was recorded without that, and files without a
 record. Such an orphan is what a lost or older database leaves behind, so it may be all that there
 is of somebody's file: it is kept as long as a file that could not be handed over, from the day on
@@ -32,6 +36,8 @@ log = logging.getLogger("incoming_wsgi")
 # How long after the death of a process its work is taken up by another. Whoever is alive renews.
 LEASE_S = 15.0
 EXPIRED = "upload timed out"  # the original's words
+LATE_S = 60.0  # a look comes every few seconds
+GRACE_S = 3600.0
 SYNC_AGAIN_S = 15.0  # after a sync, for what has been stored since
 SWEEP_EVERY_S = 3600.0
 SWEEP_BATCH = 500  # files that are looked up in one transaction
@@ -82,6 +88,9 @@ class Housekeeping:
             # Complete all the same, if the process that stored the last byte died before sealing.
             # But a ticket for an empty file that nobody has declared is only an unused ticket.
             stored = upload.is_complete and upload.state is UploadState.UPLOADING
+            if not stored and self._is_late(upload):
+                self._put_off(lease)
+                return
             step = self._complete if stored else self._expire
             lease = step(lease)
             upload = lease.upload
@@ -95,11 +104,33 @@ class Housekeeping:
             self.renew(lease)  # a call cannot be taken back: make sure that it is ours to make
             self._storage.delete(upload.id)
             self._completion.tell_of_cancellation(lease)
+        elif upload.state is UploadState.FAILED and self._is_late(upload):
+            self._put_off(lease)
         else:
             self._forget(lease)
 
     def _complete(self, lease: Lease) -> Lease:
         return Lease(self._completion.complete(lease.upload, lease=lease.token), lease.token)
+
+    def _is_late(self, upload: Upload) -> bool:
+        """Not if somebody else than a thread of ours looks, from time to time."""
+        return self._settings.background and now() - upload.due_at > LATE_S
+
+    def _put_off(self, lease: Lease) -> None:
+        upload = lease.upload
+        idle_timeout_s = upload.idle_timeout_s or self._settings.idle_timeout_s
+        due_at = now() + min(GRACE_S, idle_timeout_s)
+        log.warning(
+            "upload=%s event=expiry_put_off; it was due %.0f s ago, and nobody has looked since",
+            log_id(upload.id),
+            now() - upload.due_at,
+        )
+        if takes_bytes(upload.state):
+            self._tickets.transition(
+                upload.id, Event.DECLARE, lambda _: {"due_at": due_at}, lease=lease.token
+            )
+        else:
+            self._tickets.renew_lease(lease, due_at)
 
     def _expire(self, lease: Lease) -> Lease:
         def expire(upload: Upload) -> Mapping[str, Any]:

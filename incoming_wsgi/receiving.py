@@ -19,6 +19,7 @@ from typing import Any
 
 from .errors import DigestMismatch, Superseded
 from .ranges import Range
+from .states import takes_bytes
 from .storage.base import Block, Storage, Writer
 from .tickets.base import Decide, TicketStore, WriteClaim
 from .uploads import ChunkDigest, Upload
@@ -65,6 +66,8 @@ class Receiving:
             return claim.upload
         create = not claim.upload.received.ranges
         with self.storage.open_writer(claim.upload.id, create=create) as writer:
+            if create:
+                self._check_not_late(claim, writer)
             if claim.displaced:
                 writer.fence()
             progress = _Progress(self, claim, writer, provisional=checking is not None)
@@ -85,10 +88,22 @@ class Receiving:
                 raise
             # What was stored before, or by somebody else, is not what this digest was made of.
             is_whole = claim.gaps == ((start, position),)
-            return progress.record(
+            upload = progress.record(
                 release=True,
                 digest=_to_keep(digest, start, position) if is_whole else None,
             )
+        # What a newer request took away before the record is not stored, nor to be called so.
+        if takes_bytes(upload.state) and not upload.received.covers(start, position):
+            raise Superseded
+        return upload
+
+    def _check_not_late(self, claim: WriteClaim, writer: Writer) -> None:
+        """Between its claim and now this request may have stood still while others completed the
+        upload, and the app took the file away: then it has just made another, an empty one."""
+        upload = self.tickets.find(claim.upload.id)
+        if upload is None or not takes_bytes(upload.state):
+            writer.take_back()
+            raise Superseded
 
 
 class _Progress:

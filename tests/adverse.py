@@ -6,6 +6,7 @@
     <name>.<point>.armed    the next thread that comes to <point> takes this away,
     <name>.<point>.reached  says here which process it is in,
     <name>.<point>.go       and waits there until this exists
+    <name>.waits            a request has found the file of its upload locked
 
 The points, in the order in which a chunk meets them: `claimed` (a claim, the file not open yet),
 `writing` (the permit given, the file locked, the block not written), `written` (still locked),
@@ -29,6 +30,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import incoming_wsgi.tickets._database as database
 import incoming_wsgi.tickets.sqlite as sqlite
 from incoming_wsgi import Incoming, background, housekeeping, uploads
 from incoming_wsgi.logs import configure_logs
@@ -54,6 +56,12 @@ def pause(point: str) -> None:
     deadline = time.monotonic() + LONGEST_S
     while not go.exists() and time.monotonic() < deadline:
         time.sleep(0.005)
+
+
+def wait_for_lock(seconds: float) -> None:
+    """Instead of `time.sleep`, which the storage calls when a file is locked."""
+    FOLDER.joinpath(f"{NAME}.waits").touch()
+    time.sleep(seconds)
 
 
 def after(owner: Any, name: str, point: str) -> None:
@@ -157,7 +165,10 @@ shift_clock()
 if "ADVERSE_LEASE_S" in os.environ:
     shorten_leases(float(os.environ["ADVERSE_LEASE_S"]))
 if "ADVERSE_BUSY_S" in os.environ:
-    sqlite.BUSY_TIMEOUT_S = float(os.environ["ADVERSE_BUSY_S"])
+    database.BUSY_TIMEOUT_S = float(os.environ["ADVERSE_BUSY_S"])
+file.time = SimpleNamespace(monotonic=time.monotonic, sleep=wait_for_lock)
+if "ADVERSE_BLOCK_S" in os.environ:
+    file.LONGEST_BLOCK_S = float(os.environ["ADVERSE_BLOCK_S"])
 if "ADVERSE_PID" in os.environ:
     os.getpid = lambda: int(os.environ["ADVERSE_PID"])
 application = make()

@@ -80,6 +80,9 @@ class _Watched(Writer):
         self._writer.flush()
         self._storage.unsynced.pop(self._id, None)
 
+    def take_back(self) -> None:
+        self._writer.take_back()
+
     def close(self) -> None:
         self._writer.close()
 

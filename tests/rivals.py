@@ -44,7 +44,6 @@ __all__ = [
     "rivals",
     "state_of",
     "wait_for_state",
-    "waits_for_lock",
 ]
 
 TIMEOUT_S = 25.0  # less than a database waits for a lock that nobody gives back
@@ -100,6 +99,10 @@ class Rival:
 
     def _place(self, point: str, ending: str) -> Path:
         return self._folder / f"{self.name}.{point}.{ending}"
+
+    def waits_for_lock(self) -> bool:
+        """Whether a request has found the file of its upload locked by another."""
+        return self._folder.joinpath(f"{self.name}.waits").exists()
 
     def check_log(self) -> None:
         """Nothing went wrong in it, and nobody was told so."""
@@ -241,13 +244,6 @@ def claims_of(folder: Path, path: str) -> set[str]:
             (path.rpartition("/")[2],),
         )
         return {owner for (owner,) in rows}
-
-
-def waits_for_lock(file: Path) -> bool:
-    """Whether anybody stands in the queue for a lock on `file`, as the kernel has it."""
-    inode = file.stat().st_ino
-    locks = Path("/proc/locks").read_text().splitlines()
-    return any("->" in line and f":{inode} " in line for line in locks)
 
 
 def digest_of(content: bytes) -> str:

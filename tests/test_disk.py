@@ -20,6 +20,9 @@ from incoming_wsgi.client import upload_file
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
 
+LOOPBACK = {"REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1"}
+
+
 @pytest.fixture
 def make(tmp_path):
     made = []
@@ -153,7 +156,7 @@ def test_an_owner_has_so_many_tickets_at_once(make):
 
 def test_the_backend_is_told_in_words_and_when_to_come_again(make):
     incoming = make(max_owner_uploads=1, max_total_bytes=10, backend_api=True)
-    app = TestApp(incoming, extra_environ={"REMOTE_ADDR": "127.0.0.1"})
+    app = TestApp(incoming, extra_environ=LOOPBACK)
     form = {"signalFinishURL": "http://app.example/", "owner": "ann"}
     app.post("/backend/new_upload", form)
     response = app.post("/backend/new_upload", form, status=429)

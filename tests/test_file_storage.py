@@ -115,7 +115,7 @@ def test_a_symbolic_link_in_place_of_a_file_is_not_followed(storage, tmp_path):
 
 def test_no_room_is_its_own_error():
     writer = FileStorage("/unused").open_writer.__globals__["_FileWriter"](
-        os.open("/dev/full", os.O_RDWR), min_free_bytes=0, sync_folder=lambda: None
+        os.open("/dev/full", os.O_RDWR), min_free_bytes=0
     )
     with writer, pytest.raises(StorageFull, match="No space left on device"):
         writer.write(0, b"x", allow)

@@ -44,6 +44,9 @@ def test_what_is_no_list_of_types_is_refused(tmp_path, text):
     incoming.close()
 
 
+LOOPBACK = {"REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1"}
+
+
 @pytest.fixture
 def incoming(tmp_path):
     incoming = Incoming(
@@ -80,7 +83,7 @@ def test_a_name_that_the_app_gave_counts(incoming):
 
 
 def test_the_backend_functions_have_both_limits(incoming):
-    app = TestApp(incoming, extra_environ={"REMOTE_ADDR": "127.0.0.1"})
+    app = TestApp(incoming, extra_environ=LOOPBACK)
     form = {"signalFinishURL": "http://app.example/", "accept": ".pdf", "idleTimeoutS": "60"}
     upload = incoming.status(app.post("/backend/new_upload", form).text)
     assert (upload.accept, upload.idle_timeout_s) == (".pdf", 60)

@@ -30,6 +30,7 @@ FLOORS = (
     ("states", "signing", ("uploads", "config"), "log_ids"),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
+        "storage._descriptors",
         (
             "storage._holds",
             "tickets._boot",

@@ -28,7 +28,6 @@ from rivals import (
     rivals,
     state_of,
     wait_for_state,
-    waits_for_lock,
 )
 from waiting import wait_until
 from webapp import Reply, reply, web_app
@@ -39,9 +38,6 @@ FIRST_BLOCK = 64 * KIB  # what is written while the rest of the chunk has not co
 CONTENT = random.Random(20).randbytes(9 * CHUNK)
 LIE = lie_about(CONTENT)
 SUPERSEDED = (409, "superseded")
-MADE_ANEW = pytest.mark.xfail(
-    strict=False, reason="a late request opens with O_CREAT what the app has taken away"
-)
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers
 
 
@@ -302,7 +298,7 @@ def test_a_block_that_is_being_written_is_waited_for_and_written_over(folder, pa
         try:
             completing = pool.submit(complete, right, path)
             wait_until(
-                lambda: waits_for_lock(file) or read(file, 0, KIB) == CONTENT[:KIB],
+                lambda: right.waits_for_lock() or read(file, 0, KIB) == CONTENT[:KIB],
                 "the newer request's turn",
             )
         finally:
@@ -376,7 +372,6 @@ def late_before_the_file_is_open(left, path: str):
         late.close()
 
 
-@MADE_ANEW
 def test_a_file_that_the_app_took_away_does_not_come_back_empty(folder, pair):
     left, right = pair
     archive = folder / "archive-first"
@@ -392,7 +387,6 @@ def test_a_file_that_the_app_took_away_does_not_come_back_empty(folder, pair):
         assert not file_of(folder, path).exists()
 
 
-@MADE_ANEW
 def test_the_app_is_never_given_an_empty_file_that_a_late_request_made(folder, pair):
     """The app has moved the file, and before it can say so the late request opens it anew; the
     app's answer is no good one, so it might be called again."""
@@ -415,7 +409,6 @@ def test_the_app_is_never_given_an_empty_file_that_a_late_request_made(folder, p
         assert [handover.content == CONTENT for handover in app.handovers] == [True]
 
 
-@MADE_ANEW
 def test_a_file_of_an_upload_that_was_forgotten_does_not_come_back(folder, pair):
     left, right = pair
     path = new_upload(right, NOWHERE)
@@ -436,7 +429,6 @@ def test_a_file_of_an_upload_that_was_forgotten_does_not_come_back(folder, pair)
     assert not file_of(folder, path).exists()
 
 
-@MADE_ANEW
 def test_an_empty_file_that_the_app_took_away_does_not_come_back(folder, pair):
     """Two requests declare it, and one of them is late with sealing it."""
     left, right = pair

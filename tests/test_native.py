@@ -492,7 +492,7 @@ def test_cancelling_deletes_the_bytes_and_keeps_the_reason(app, url, incoming, t
     put(app, url, 0, 512)
     seen = app.delete(url + "?reason=Changed%20my%20mind%20%E2%98%BA").json
     assert (seen["state"], seen["reason"]) == ("CANCELLED", "Changed my mind ☺")
-    assert not FileStorage(incoming._tickets.path.parent).exists(ticket)
+    assert not FileStorage(incoming._tickets.path.parent).exists(ticket, 1024)
     again = app.delete(url + "?reason=again").json
     assert again["reason"] == "Changed my mind ☺"
 

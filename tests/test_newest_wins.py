@@ -29,7 +29,6 @@ from rivals import (
     rivals,
     state_of,
     wait_for_state,
-    waits_for_lock,
 )
 from tools import missing, program
 from waiting import wait_until
@@ -197,7 +196,6 @@ def test_bytes_that_a_newer_request_took_are_not_recorded_for_the_older_one(fold
     assert state_of(right, path)["state"] == "UPLOADING"
 
 
-@pytest.mark.xfail(strict=False, reason="it is told 200 with a `received` that lacks its range")
 def test_an_older_request_that_was_overtaken_before_its_record_is_told_so(folder, pair, app):
     """All of its bytes are written, and then a newer request takes them: 200 would say that they
     are stored."""
@@ -235,31 +233,32 @@ def test_a_frozen_process_makes_nobody_wait(folder, pair, app):
     assert older.answer() == SUPERSEDED
 
 
-def finished_or_locked_out(newer: Future[requests.Response], file: Path) -> bool:
-    """Whether it got its answer; else it is waiting for a lock."""
-    wait_until(lambda: newer.done() or waits_for_lock(file), "an answer or a wait")
-    return newer.done() or not waits_for_lock(file)
+def finished_without_a_wait(newer: Future[requests.Response], rival) -> bool:
+    """Whether it got its answer; else it has found a lock in its way."""
+    wait_until(lambda: newer.done() or rival.waits_for_lock(), "an answer or a wait")
+    return not rival.waits_for_lock()
 
 
-@pytest.mark.xfail(strict=False, reason="fence() waits for a process that stopped with its lock")
 @pytest.mark.parametrize("point", ["writing", "written"])
-def test_a_process_that_is_frozen_while_it_writes_makes_nobody_wait(folder, pair, app, point):
-    left, right = pair
-    path = new_upload(right, app.url)
-    left.arm(point)
-    older = stall(left, path, FIRST_BLOCK + 1)
-    left.wait_for(point)
-    left.freeze()
-    with ThreadPoolExecutor(1) as pool:
+def test_a_process_that_is_frozen_while_it_writes_costs_others_a_clear_503(tmp_path, app, point):
+    """It stands still with a block that it may write: as long as it can wake up and do so, nobody
+    may be told that other bytes are stored there. Nor does anybody wait for it for long."""
+    with rivals(tmp_path, environ={"ADVERSE_BLOCK_S": "0.5"}) as (left, right):
+        path = new_upload(right, app.url)
+        left.arm(point)
+        older = stall(left, path, FIRST_BLOCK + 1)
+        left.wait_for(point)
+        left.freeze()
         try:
-            newer = pool.submit(put, right, path, CONTENT)
-            assert finished_or_locked_out(newer, file_of(folder, path))
+            response = put(right, path, CONTENT)
+            assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+            assert int(response.headers["Retry-After"]) > 0
         finally:
             left.let_go(point)
             left.thaw()
-        assert newer.result().status_code == 200
-    check_delivered(app, right, path)
-    older.close()
+        assert put(right, path, CONTENT).status_code == 200
+        check_delivered(app, right, path)
+        older.close()
 
 
 def test_a_process_that_is_frozen_in_a_transaction_costs_others_a_clear_503(tmp_path, app):
@@ -389,7 +388,6 @@ def test_a_child_of_the_app_keeps_no_lock_that_was_taken_after_the_fork(forking,
     wait_for_state(right, path, "FINISHED")
 
 
-@pytest.mark.xfail(strict=False, reason="a forked child inherits the flock of a block on its way")
 def test_a_child_of_the_app_keeps_no_lock_that_was_held_during_the_fork(forking, tmp_path):
     left, right = forking
     path = new_ticket(left)
@@ -402,7 +400,7 @@ def test_a_child_of_the_app_keeps_no_lock_that_was_held_during_the_fork(forking,
     with ThreadPoolExecutor(1) as pool:
         newer = pool.submit(put, right, path, CONTENT)
         try:
-            assert finished_or_locked_out(newer, file_of(tmp_path, path))
+            assert finished_without_a_wait(newer, right)
             assert newer.result().status_code == 200
         finally:
             left.server.kill()  # the child with it

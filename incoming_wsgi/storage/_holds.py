@@ -12,9 +12,10 @@ import os
 import time
 from pathlib import Path
 
+from . import _descriptors
+
 __all__ = ["Holds"]
 
-FILE_MODE = 0o600
 OLD_S = 86400.0
 
 
@@ -26,27 +27,27 @@ class Holds:
         """What to give back; None if another has it, in this process or another. Never waits."""
         path = self.folder / name
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            descriptor = _descriptors.open_file(path, os.O_RDWR | os.O_CREAT)
             try:
                 if not _lock(descriptor):
-                    os.close(descriptor)
+                    _descriptors.close(descriptor)
                     return None
                 # It counts if it is on the file that the next one would open.
                 if _is_at(descriptor, path):
                     return descriptor
             except BaseException:
-                os.close(descriptor)
+                _descriptors.close(descriptor)
                 raise
-            os.close(descriptor)
+            _descriptors.close(descriptor)
 
     def give_back(self, name: str, descriptor: int) -> None:
+        if not _descriptors.is_open(descriptor):
+            return  # in a child that the app has forked: it is the parent's to give back
         # The file goes first: who opens it in between finds out, see `take`.
         try:
             self.folder.joinpath(name).unlink(missing_ok=True)
         finally:
-            # Not by closing alone: a process forked meanwhile has the same open file.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            _descriptors.close(descriptor)
 
     def remove_leftovers(self) -> None:
         """Files that nobody holds and that have been there for a day."""

@@ -51,7 +51,13 @@ class Writer(ABC):
     def fence(self) -> None:
         """Wait until every `write` to this upload, of any process, that has asked for its permit
         before has come to its end. It never waits for anybody's client: a `write` has its block
-        in memory. With dozens of writers that never pause it may take seconds."""
+        in memory. With dozens of writers that never pause it may take seconds. Raises Unavailable
+        when a process stands still in the middle of a `write`."""
+
+    @abstractmethod
+    def take_back(self) -> None:
+        """The upload takes no bytes any more: should its bytes have begun to exist only by this
+        writer, and be none still, they exist no more."""
 
     @abstractmethod
     def flush(self) -> None:
@@ -87,8 +93,9 @@ class Storage(ABC):
     def seal(self, upload_id: str, length: int) -> None:
         """Make all `length` bytes durable; the upload is about to be handed over.
 
-        Waits like `fence()`. An upload of length 0 that nobody has written to begins to exist.
-        Sealing twice is harmless. Raises BytesLost if there are not exactly `length` bytes.
+        Waits like `fence()`, and raises what that raises. An upload of length 0 that nobody has
+        written to begins to exist. Sealing twice is harmless. Raises BytesLost if there are not
+        exactly `length` bytes.
         """
 
     @abstractmethod
@@ -106,9 +113,10 @@ class Storage(ABC):
         process too. It ends with its process, however that ends, and never waits."""
 
     @abstractmethod
-    def exists(self, upload_id: str) -> bool:
-        """Whether the upload's bytes are (still) in their place. False after the web app has
-        taken them away. Raises StorageError if the place itself is away, so that nobody can say."""
+    def exists(self, upload_id: str, length: int) -> bool:
+        """Whether the upload's bytes, `length` of them, are (still) in their place. False after the
+        web app has taken them away, also if there is something without any byte where there were
+        some. Raises StorageError if the place itself is away, so that nobody can say."""
 
     @abstractmethod
     def locate(self, upload_id: str) -> Path:

@@ -17,19 +17,22 @@ import fcntl
 import os
 import re
 import secrets
+import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import BytesLost, FileTooLarge, StorageError, StorageFull
+from ..errors import BytesLost, FileTooLarge, StorageError, StorageFull, Unavailable
 from ..uploads import UPLOAD_ID_PATTERN
+from . import _descriptors
 from ._holds import Holds
 from .base import Block, Room, Storage, Writer
 
 __all__ = ["FileStorage"]
 
-FILE_MODE = 0o600  # a ticket's bytes are nobody else's business
 FOLDER_MODE = 0o700
+LONGEST_BLOCK_S = 10.0  # a block is in memory; what takes longer does not go on at all
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
 
@@ -72,7 +75,7 @@ class FileStorage(Storage):
         probe = self._holds.folder / f"probe-{secrets.token_hex(8)}"
         position = 1 << 20
         try:
-            first = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            first = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 second = os.open(probe, os.O_RDWR | os.O_CLOEXEC)
                 try:
@@ -101,32 +104,39 @@ class FileStorage(Storage):
             ) from exc
 
     def open_writer(self, upload_id: str, *, create: bool) -> Writer:
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        path = self.locate(upload_id)
+        created = False
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be opened"):
             try:
-                descriptor = os.open(self.locate(upload_id), flags, FILE_MODE)
+                descriptor = _open(path)
             except FileNotFoundError as exc:
-                self._check_place()
-                raise BytesLost(f"The file of upload {upload_id[:8]} has been removed.") from exc
-        # Who was first to record something has synced the folder, if that was to be synced.
+                if not create:
+                    self._check_place()
+                    raise BytesLost(
+                        f"The file of upload {upload_id[:8]} has been removed."
+                    ) from exc
+                descriptor, created = _create(path)
         return _FileWriter(
-            descriptor, self._min_free_bytes, self._sync_folder if create else _do_nothing
+            descriptor,
+            min_free_bytes=self._min_free_bytes,
+            # Who was first to record something has synced the folder, if that was to be synced.
+            sync_folder=self._sync_folder if create else None,
+            created=path if created else None,
         )
 
     def seal(self, upload_id: str, length: int) -> None:
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be sealed"):
-            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if length else os.O_CREAT)
             try:
-                descriptor = os.open(self.locate(upload_id), flags, FILE_MODE)
+                descriptor = _open(self.locate(upload_id), 0 if length else os.O_CREAT)
             except FileNotFoundError as exc:
                 self._check_place()
                 raise BytesLost(f"The file of upload {upload_id[:8]} has been removed.") from exc
             try:
-                with _locked(descriptor, fcntl.LOCK_EX):
+                with _locked_alone(descriptor):
                     size = os.fstat(descriptor).st_size
                     os.fdatasync(descriptor)
             finally:
-                os.close(descriptor)
+                _descriptors.close(descriptor)
             if size != length:
                 raise BytesLost(
                     f"The file of upload {upload_id[:8]} has {size} bytes instead of {length}; "
@@ -166,11 +176,14 @@ class FileStorage(Storage):
         finally:
             os.close(descriptor)
 
-    def exists(self, upload_id: str) -> bool:
-        if self.locate(upload_id).is_file():
-            return True
-        self._check_place()
-        return False
+    def exists(self, upload_id: str, length: int) -> bool:
+        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be looked at"):
+            try:
+                status = os.lstat(self.locate(upload_id))
+            except FileNotFoundError:
+                self._check_place()
+                return False
+        return stat.S_ISREG(status.st_mode) and (status.st_size > 0 or length == 0)
 
     def _check_place(self) -> None:
         """A file that is not there was taken or lost, unless the whole folder is away."""
@@ -197,7 +210,7 @@ class FileStorage(Storage):
     def leave(self, upload_id: str) -> None:
         path = self._left / self.locate(upload_id).name
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be left"):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+            _descriptors.close(_open(path, os.O_CREAT))
 
     def list_ids(self) -> Iterator[str]:
         """On the way, what killed processes have left in `held` is removed, and the marks of files
@@ -216,11 +229,17 @@ class FileStorage(Storage):
 
 class _FileWriter(Writer):
     def __init__(
-        self, descriptor: int, min_free_bytes: int, sync_folder: Callable[[], None]
+        self,
+        descriptor: int,
+        *,
+        min_free_bytes: int,
+        sync_folder: Callable[[], None] | None = None,
+        created: Path | None = None,
     ) -> None:
         self._descriptor = descriptor
         self._min_free_bytes = min_free_bytes
         self._sync_folder = sync_folder
+        self._created = created
 
     def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
         length = position + len(block)
@@ -244,20 +263,34 @@ class _FileWriter(Writer):
             raise OSError(errno.ENOSPC, f"only {free} bytes are free on the disk")
 
     def fence(self) -> None:
-        with _storage_errors("The file cannot be locked"), _locked(self._descriptor, fcntl.LOCK_EX):
+        with _storage_errors("The file cannot be locked"), _locked_alone(self._descriptor):
             pass
+
+    def take_back(self) -> None:
+        if self._created is not None and os.fstat(self._descriptor).st_size == 0:
+            with _storage_errors("The file cannot be removed"):
+                self._created.unlink(missing_ok=True)
 
     def flush(self) -> None:
         with _storage_errors("The file cannot be written to the disk"):
             os.fdatasync(self._descriptor)
-            self._sync_folder()
+            if self._sync_folder is not None:
+                self._sync_folder()
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        _descriptors.close(self._descriptor)
 
 
-def _do_nothing() -> None:
-    pass
+def _open(path: Path, more: int = 0) -> int:
+    return _descriptors.open_file(path, os.O_RDWR | os.O_NOFOLLOW | more)
+
+
+def _create(path: Path) -> tuple[int, bool]:
+    """The descriptor, and whether the file was not there; somebody else may be as fast."""
+    try:
+        return _open(path, os.O_CREAT | os.O_EXCL), True
+    except FileExistsError:
+        return _open(path), False
 
 
 def _free_bytes(status: os.statvfs_result) -> int | None:
@@ -276,7 +309,30 @@ def _locked(descriptor: int, how: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # Not by closing alone: a process forked meanwhile has the same open file, and the lock.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _locked_alone(descriptor: int) -> Iterator[None]:
+    """Wait for those who write a block; nobody waits for a process that stands still meanwhile."""
+    deadline = time.monotonic() + LONGEST_BLOCK_S
+    pause_s = 0.0005
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Another process has been writing a block of this upload for "
+                    f"{LONGEST_BLOCK_S:g} s. Try again."
+                ) from None
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.02)
+        else:
+            break
+    try:
+        yield
+    finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 

@@ -114,7 +114,7 @@ class StorageContract:
 
     def test_seal_makes_an_empty_file_exist(self, storage: Storage, upload_id: str) -> None:
         storage.seal(upload_id, 0)
-        assert storage.exists(upload_id)
+        assert storage.exists(upload_id, 0)
         assert storage.locate(upload_id).read_bytes() == b""
 
     def test_sealing_twice_is_harmless(self, storage: Storage, upload_id: str) -> None:
@@ -141,10 +141,10 @@ class StorageContract:
     def test_delete_removes_and_may_be_repeated(self, storage: Storage, upload_id: str) -> None:
         with storage.open_writer(upload_id, create=True) as writer:
             writer.write(0, b"abc", allow)
-        assert storage.exists(upload_id)
+        assert storage.exists(upload_id, 3)
         storage.delete(upload_id)
         storage.delete(upload_id)
-        assert not storage.exists(upload_id)
+        assert not storage.exists(upload_id, 3)
 
     def test_one_upload_does_not_touch_another(self, storage: Storage) -> None:
         first, second = new_upload_id(), new_upload_id()
@@ -163,7 +163,7 @@ class StorageContract:
         storage.seal(upload_id, 3)
         assert storage.locate(upload_id).is_absolute()
         storage.locate(upload_id).rename(tmp_path / "taken")
-        assert not storage.exists(upload_id)
+        assert not storage.exists(upload_id, 3)
 
     def test_sync_needs_bytes(self, storage: Storage, upload_id: str) -> None:
         with pytest.raises(BytesLost):
@@ -220,6 +220,28 @@ class StorageContract:
         with storage.hold(ids[2]):
             assert sorted(make_storage().list_ids()) == sorted(ids[2:])
         assert storage.locate(ids[0]).read_bytes() == b"abc"
+
+    def test_nothing_where_there_were_bytes_is_not_the_file(
+        self, storage: Storage, upload_id: str
+    ) -> None:
+        with storage.open_writer(upload_id, create=True):
+            pass
+        assert not storage.exists(upload_id, 3)
+        assert storage.exists(upload_id, 0)
+
+    def test_who_comes_too_late_takes_back_what_he_has_begun_and_nothing_else(
+        self, storage: Storage, make_storage: MakeStorage, upload_id: str
+    ) -> None:
+        with storage.open_writer(upload_id, create=True) as first:
+            with make_storage().open_writer(upload_id, create=True) as second:
+                second.take_back()  # it was there already
+                assert storage.exists(upload_id, 0)
+            first.take_back()
+            assert not storage.exists(upload_id, 0)
+        with storage.open_writer(upload_id, create=True) as writer:
+            writer.write(0, b"abc", allow)
+            writer.take_back()
+        assert storage.locate(upload_id).read_bytes() == b"abc"
 
     @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a b"])
     def test_a_name_that_is_no_id_never_becomes_a_path(self, storage: Storage, name: str) -> None:
