@@ -76,7 +76,7 @@ class InFlight:
                 self._watch()
 
     def _make_room(self, upload_id: str) -> None:
-        """End the oldest requests of an upload, so that it may have one more; with the lock held."""
+        """End the oldest requests of an upload if it has too many; with the lock held."""
         others = [
             other for other in self._requests if other.upload_id == upload_id and not other.is_ended
         ]

@@ -23,7 +23,8 @@ from tools import program
 from waiting import wait_until
 from webob import Request
 
-from incoming_wsgi import Incoming, Unavailable, in_flight
+from incoming_wsgi import Incoming, IncompleteBody, Unavailable, in_flight
+from incoming_wsgi.body import Body
 from incoming_wsgi.client import IncomingClient
 from incoming_wsgi.in_flight import InFlight
 
@@ -414,6 +415,24 @@ def test_without_a_minimum_rate_a_line_may_rest_for_ever(clock):
     request = room(min_rate_bytes_s=0).begin({})
     read(clock, request, 1, 1e6)
     assert not request.is_ended
+
+
+def test_what_came_for_a_request_that_was_ended_before_it_read_is_not_lost():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as source:
+        environ = {"gunicorn.socket": ours, "SERVER_PROTOCOL": "HTTP/1.1"}
+        requests_room = room()
+        first = requests_room.begin(environ)
+        first.join("u")
+        theirs.sendall(b"abc")
+        for _ in range(2):
+            requests_room.begin({}).join("u")
+        assert first.is_ended
+        blocks = Body({"CONTENT_LENGTH": "10", "wsgi.input": source}, first).blocks()
+        assert next(blocks) == b"abc"
+        with pytest.raises(IncompleteBody):
+            next(blocks)
+        first.leave()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
