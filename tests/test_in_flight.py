@@ -425,14 +425,16 @@ def test_what_came_for_a_request_that_was_ended_before_it_read_is_not_lost():
         first = requests_room.begin(environ)
         first.join("u")
         theirs.sendall(b"abc")
-        for _ in range(2):
-            requests_room.begin({}).join("u")
+        newer = [requests_room.begin({}) for _ in range(2)]
+        for request in newer:
+            request.join("u")
         assert first.is_ended
         blocks = Body({"CONTENT_LENGTH": "10", "wsgi.input": source}, first).blocks()
         assert next(blocks) == b"abc"
         with pytest.raises(IncompleteBody):
             next(blocks)
-        first.leave()
+        for request in (first, *newer):
+            request.leave()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
