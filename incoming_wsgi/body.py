@@ -134,7 +134,8 @@ class Body:
 
     def _read(self, size: int) -> bytes:
         """b"" at the end, however that came."""
-        if self._ended or self._in_flight.is_ended:
+        # For one that was ended before its first read something may have come all the same.
+        if self._ended or (self._in_flight.is_ended and self._arrived):
             return b""
         self._in_flight.expect(size)
         try:

@@ -63,32 +63,32 @@ class InFlight:
         """A request that has come; nothing is known of it before it reads or joins its upload."""
         return RequestInFlight(self, _find_socket(environ), self._reserve_s, self._s_per_byte)
 
-    def add(self, request: RequestInFlight) -> None:
+    def add(self, request: RequestInFlight, upload_id: str | None = None) -> None:
+        """Raises Unavailable if others with this upload would have to end and cannot be made to."""
         if self._pid != os.getpid():
             self._start()
         with self._lock:
+            if upload_id is not None:
+                self._make_room(upload_id)
+            request.upload_id = upload_id
             self._requests[request] = None
             if request.connection is not None and self._s_per_byte and not self._is_watched:
                 self._watch()
 
-    def admit(self, request: RequestInFlight, upload_id: str) -> None:
-        """Raises Unavailable if others would have to end and cannot be made to."""
-        with self._lock:
-            others = [
-                other
-                for other in self._requests
-                if other.upload_id == upload_id and not other.is_ended
-            ]
-            excess = len(others) + 1 - self._max_requests
-            oldest = [other for other in others if other.connection is not None][: max(excess, 0)]
-            if excess > len(oldest):
-                raise Unavailable(
-                    f"This upload has {len(others)} requests under way. Try again when one of them "
-                    "has ended."
-                )
-            for other in oldest:
-                other.end("newer_request")
-            request.upload_id = upload_id
+    def _make_room(self, upload_id: str) -> None:
+        """End the oldest requests of an upload if it has too many; with the lock held."""
+        others = [
+            other for other in self._requests if other.upload_id == upload_id and not other.is_ended
+        ]
+        excess = max(len(others) + 1 - self._max_requests, 0)
+        oldest = [other for other in others if other.connection is not None][:excess]
+        if len(oldest) < excess:
+            raise Unavailable(
+                f"This upload has {len(others)} requests under way. Try again when one of them has "
+                "ended."
+            )
+        for other in oldest:
+            other.end("newer_request")
 
     def remove(self, request: RequestInFlight) -> None:
         if self._pid == os.getpid():
@@ -145,12 +145,14 @@ class RequestInFlight:
 
     def join(self, upload_id: str) -> None:
         """This brings bytes for an upload. Raises Unavailable if that has too many requests."""
-        self._become_known()
-        self._room.admit(self, upload_id)
+        self._room.add(self, upload_id)
+        self._is_known = True
 
     def expect(self, size: int) -> None:
         """A read of `size` bytes begins."""
-        self._become_known()
+        if not self._is_known:
+            self._room.add(self)
+            self._is_known = True
         self._began = time.monotonic()
         wait_s = self._reserve_s + min(size, SLOW_READ_BYTES) * self._s_per_byte
         self.due = self._began + wait_s
@@ -181,11 +183,6 @@ class RequestInFlight:
     def leave(self) -> None:
         if self._is_known:
             self._room.remove(self)
-
-    def _become_known(self) -> None:
-        if not self._is_known:
-            self._is_known = True
-            self._room.add(self)
 
 
 def _find_socket(environ: dict[str, Any]) -> socket.socket | None:

@@ -42,10 +42,24 @@ def test_defaults_are_those_of_the_design():
     assert (settings.handover_timeout_s, settings.handover_retry_s) == (55, 1)
     assert (settings.handover_give_up_s, settings.confirm_timeout_s) == (86400, 600)
     assert (settings.keep_finished_s, settings.keep_failed_s) == (86400, 604800)
+    # Two more than send_ahead; docs/operations.md counts with them.
+    assert settings.requests_per_upload == 6
+    assert (settings.min_rate_bytes_s, settings.stall_timeout_s) == (1024, 30)
     assert settings.durability == "process"
     assert settings.allow_origins == ("*",)
     assert settings.backend_api is False
     assert (settings.signing_key, settings.callback_hosts) == (None, None)
+
+
+def test_an_upload_may_have_as_many_requests_as_a_page_sends_at_least():
+    assert Settings(send_ahead=9).requests_per_upload == 11
+    assert Settings(send_ahead=9, max_requests_per_upload=9).requests_per_upload == 9
+    with pytest.raises(ValueError, match=r"max_requests_per_upload is 3; .* send_ahead at least"):
+        Settings(max_requests_per_upload=3)
+    with pytest.raises(ValueError, match="min_rate_bytes_s is -1; it must be 0 or more"):
+        Settings(min_rate_bytes_s=-1)
+    with pytest.raises(ValueError, match=r"INCOMING_MIN_RATE_BYTES_S.* of bytes per second"):
+        Settings.from_environ({"INCOMING_MIN_RATE_BYTES_S": "1 KiB"})
 
 
 def test_what_origins_may_be():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -22,7 +23,8 @@ from tools import program
 from waiting import wait_until
 from webob import Request
 
-from incoming_wsgi import Incoming, Unavailable, in_flight
+from incoming_wsgi import Incoming, IncompleteBody, Unavailable, in_flight
+from incoming_wsgi.body import Body
 from incoming_wsgi.client import IncomingClient
 from incoming_wsgi.in_flight import InFlight
 
@@ -100,18 +102,19 @@ def test_a_new_request_never_waits_for_stalled_old_ones_whose_bytes_are_kept(tmp
     with running(tmp_path, **limits) as server, ExitStack() as stack:
         ticket = new_ticket(server)
         path = f"/frontend/uploads/{ticket}"
-        connections = []
-        for number in range(8):
-            connections.append(stack.enter_context(begin(server, path, number * 1000, 10)))
-            # It has a thread: the one before is told that it is over.
-            if number:
-                status, problem = read_answer(connections[-2])
-                assert (status, problem["code"]) == (400, "incomplete_body")
+        stalled = [
+            stack.enter_context(begin(server, path, start, 10, start + 1000))
+            for start in range(0, 8000, 1000)
+        ]
+        # Which of them is the newest is for the server to say; all others have been told.
+        wait_until(lambda: len(select.select(stalled, [], [], 0)[0]) == 7, "seven answers")
         answer = put(server, ticket, 50_000, 60_000)
         assert answer.status_code == 200
-        kept = [[number * 1000, number * 1000 + 10] for number in range(8)]
-        # The last of the stalled ones is told at the same time as the new one is answered.
-        wait_until(lambda: received(server, ticket) == [*kept, [50_000, 60_000]], "all is kept")
+        for connection in stalled:
+            status, problem = read_answer(connection)
+            assert (status, problem["code"], problem["arrived"]) == (400, "incomplete_body", 10)
+        kept = [[start, start + 10] for start in range(0, 8000, 1000)]
+        assert received(server, ticket) == [*kept, [50_000, 60_000]]
 
 
 def test_as_many_as_a_page_has_on_its_way_may_be_slow_at_once(tmp_path):
@@ -412,6 +415,26 @@ def test_without_a_minimum_rate_a_line_may_rest_for_ever(clock):
     request = room(min_rate_bytes_s=0).begin({})
     read(clock, request, 1, 1e6)
     assert not request.is_ended
+
+
+def test_what_came_for_a_request_that_was_ended_before_it_read_is_not_lost():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as source:
+        environ = {"gunicorn.socket": ours, "SERVER_PROTOCOL": "HTTP/1.1"}
+        requests_room = room()
+        first = requests_room.begin(environ)
+        first.join("u")
+        theirs.sendall(b"abc")
+        newer = [requests_room.begin({}) for _ in range(2)]
+        for request in newer:
+            request.join("u")
+        assert first.is_ended
+        blocks = Body({"CONTENT_LENGTH": "10", "wsgi.input": source}, first).blocks()
+        assert next(blocks) == b"abc"
+        with pytest.raises(IncompleteBody):
+            next(blocks)
+        for request in (first, *newer):
+            request.leave()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
