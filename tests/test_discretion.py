@@ -258,7 +258,6 @@ def test_whatever_the_umask_is_files_and_folders_are_for_their_owner_alone(tmp_p
             assert mode & 0o077 == 0, (name, oct(mode))
 
 
-@pytest.mark.xfail(strict=True, reason="storage.file makes the outer folder as the umask has it")
 def test_a_new_storage_folder_is_for_its_owner_alone(tmp_path):
     before = os.umask(0)
     try:

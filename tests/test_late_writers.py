@@ -430,20 +430,15 @@ def test_a_file_of_an_upload_that_was_forgotten_does_not_come_back(folder, pair)
 
 
 def test_an_empty_file_that_the_app_took_away_does_not_come_back(folder, pair):
-    """Two requests declare it, and one of them is late with sealing it."""
+    """It is made for the handover, by who makes that, and by no request, however late."""
     left, right = pair
     archive = folder / "archive-length-0"
-    with web_app(move_to(archive, reply())) as app, ThreadPoolExecutor(1) as pool:
+    with web_app(move_to(archive, reply())) as app:
         path = new_upload(right, app.url)
-        left.arm("sealing")
-        late = pool.submit(declare_empty, left, path)
-        try:
-            left.wait_for("sealing")
-            assert declare_empty(right, path).status_code == 200
-            wait_for_state(right, path, "FINISHED")
-        finally:
-            left.let_go("sealing")
-        assert (late.result().status_code, late.result().json()["state"]) == (200, "FINISHED")
+        assert declare_empty(right, path).status_code == 200
+        wait_for_state(right, path, "FINISHED")
+        late = declare_empty(left, path)
+        assert (late.status_code, late.json()["state"]) == (200, "FINISHED")
         assert archive.read_bytes() == b""
         assert not file_of(folder, path).exists()
 

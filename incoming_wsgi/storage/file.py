@@ -56,8 +56,9 @@ class FileStorage(Storage):
 
     def prepare(self) -> None:
         try:
-            for folder in (self.files, self._holds.folder, self._left):
-                folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.folder, self.files, self._holds.folder, self._left):
+                folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
         except (FileExistsError, NotADirectoryError) as exc:
             raise StorageError(
                 f"The storage folder {self.folder} cannot be used: {exc.filename} is not a folder."
