@@ -29,7 +29,7 @@ from incoming_wsgi.errors import IncomingError
 
 __all__ = ["House", "house"]
 
-LEASE_S = 1.5
+LEASE_S = 2.0
 
 
 class House:

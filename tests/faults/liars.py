@@ -52,7 +52,7 @@ class Liars:
 
 def _lie_about(job: Job, chosen: random.Random) -> None:
     content, deadline = job.content, time.monotonic() + LONGEST_S
-    time.sleep(chosen.uniform(0, 1))
+    time.sleep(chosen.uniform(0, 0.3))
     said = query(job.direct_url)
     gaps = said[1].missing(0, job.length) if said else ()
     if not gaps:

@@ -394,6 +394,19 @@ def test_a_finished_file_goes_with_its_record(short_lived, point):
     check_deliveries(short_lived, upload_id, [1])
 
 
+@pytest.mark.parametrize("point", [*REMOVING, "remove.before", "remove.after"])
+def test_a_file_that_a_crash_has_left_is_never_left_alone(short_lived, point):
+    """Killed between the record of the app's answer and the removal, and in the removal again."""
+    upload_id = short_lived.ticket()
+    for each in ("finish.after", point):
+        short_lived.points.arm(each, upload_id)
+    send_all(short_lived, upload_id)
+    short_lived.points.wait_for_death("finish.after")
+    assert short_lived.file(upload_id).read_bytes() == CONTENT
+    wait_until_nothing_is_left(short_lived, upload_id)
+    short_lived.points.wait_for_death(point)
+
+
 @pytest.mark.parametrize("point", ["remove.before", "remove.after", "delete.before"])
 def test_a_record_is_forgotten(short_lived, point):
     """A kept file stays; `delete` is that of an upload that was cancelled."""
