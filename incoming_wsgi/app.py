@@ -28,7 +28,7 @@ from .completion import Callbacks, Completion
 from .config import DATABASE_NAME, SettingKeywords, Settings
 from .dialects.native import ALLOWED_METHODS, NativeDialect
 from .engine import CANCELLED_BY_BACKEND, Engine
-from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound
+from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound, StorageFull
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .responses import error_response, json_response
@@ -47,7 +47,8 @@ __all__ = ["Authorize", "Incoming"]
 log = logging.getLogger("incoming_wsgi")
 
 Authorize = Callable[[dict[str, Any], Upload, str], bool]
-"""(environ, upload, action) → whether this client may; actions: query, declare, store, cancel."""
+"""(environ, upload, action) → whether this client may; actions: query, declare, store, cancel. And
+once more before each handover, which no client asks for: hand_over, with an empty environ."""
 
 VERSION_SEGMENT = "0.1/"
 ACTIONS = {
@@ -104,7 +105,7 @@ class Incoming:
         self._authorize = authorize
         self._has_callback = on_finished is not None
         folder = Path(storage_dir).absolute()
-        storage = storage or FileStorage(folder)
+        storage = storage or FileStorage(folder, min_free_bytes=self.settings.min_free_bytes)
         storage.prepare()
         tickets = tickets or SQLiteTicketStore(
             self.settings.database or folder / DATABASE_NAME,
@@ -115,9 +116,14 @@ class Incoming:
             tickets=tickets,
             storage=storage,
             settings=self.settings,
-            callbacks=Callbacks(on_finished, on_cancelled),
+            callbacks=Callbacks(
+                on_finished,
+                on_cancelled,
+                None if authorize is None else lambda upload: authorize({}, upload, "hand_over"),
+            ),
         )
         self._tickets = tickets
+        self._storage = storage
         self._engine = Engine(
             tickets=tickets, storage=storage, completion=completion, settings=self.settings
         )
@@ -125,6 +131,7 @@ class Incoming:
             tickets=tickets,
             storage=storage,
             completion=completion,
+            settings=self.settings,
             in_process=self._has_callback,
         )
         self._background = Background(self._housekeeping)
@@ -142,6 +149,8 @@ class Incoming:
         secret: str = "",
         owner: str | int | None = None,
         max_length_bytes: int | None = None,
+        accept: str | None = None,
+        idle_timeout_s: float | None = None,
         length: int | None = None,
         filename: str | None = None,
     ) -> str:
@@ -150,12 +159,17 @@ class Incoming:
         `signal_finish_url`: where the handover is POSTed; without it `on_finished` is called.
         `remove_file_when_finished`: delete what the app has left of the file when it is done.
         `owner`: whose it is, for your own books; a user's number or name.
+        `accept`: the types of file that it takes, in the words of HTML: ".pdf, image/*". Compared
+        with the name and the type that the client says, not with what is in the file.
+        `idle_timeout_s`: instead of that of the settings.
         `secret`: sent with the handover, and needed to cancel or finish this upload over HTTP.
         `length`, `filename`: if known already, for clients that do not declare a file themselves.
         Another name may still be declared, and another length up to `max_length_bytes`, which is
         `length` if you do not say.
 
-        Raises BadRequest for a URL that cannot be called, TypeError without URL and `on_finished`.
+        Raises BadRequest for what cannot be, such as a URL that cannot be called; TooManyUploads if
+        the owner has as many as he may; StorageFull if there is no room for `length`; TypeError
+        without URL and `on_finished`.
         """
         if signal_finish_url is None and not self._has_callback:
             raise TypeError("give signal_finish_url here, or on_finished to Incoming")
@@ -165,6 +179,8 @@ class Incoming:
             secret=secret,
             owner=None if owner is None else str(owner),
             max_length_bytes=max_length_bytes,
+            accept=accept,
+            idle_timeout_s=idle_timeout_s,
             length=length,
             filename=filename,
         ).id
@@ -303,6 +319,9 @@ class Incoming:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         self._tickets.next_due_at(in_process=True)  # raises if the ticket store does not answer
+        free = self._storage.free_bytes()
+        if free is not None and free <= 0:
+            raise StorageFull(f"The disk is full: {free} bytes are left beside min_free_bytes.")
         return json_response({"status": "ok"})
 
     def _add_cors_headers(self, request: Request, response: Response) -> None:

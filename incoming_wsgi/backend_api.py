@@ -17,9 +17,10 @@ from typing import Any
 
 from webob import Request, Response
 
+from .admission import MAX_LENGTH
 from .body import Body, parse_length
 from .config import Settings, parse_bool
-from .engine import CANCELLED_BY_BACKEND, MAX_LENGTH, Engine
+from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import (
     BadRequest,
     Forbidden,
@@ -91,6 +92,8 @@ class BackendAPI:
             secret=parameters.get_secret(),
             owner=parameters.get("owner") or None,
             max_length_bytes=parameters.get_length("maxLengthBytes"),
+            accept=parameters.get("accept") or None,
+            idle_timeout_s=parameters.get_length("idleTimeoutS"),
             length=parameters.get_length("length"),
             filename=parameters.get("filename") or None,
         ).id

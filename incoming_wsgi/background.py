@@ -76,6 +76,7 @@ def run_due(housekeeping: Housekeeping) -> int:
             thread.join(RENEW_EVERY_S)
             jobs.renew()
         done += 1
+    housekeeping.do_chores()
     return done
 
 
@@ -84,6 +85,7 @@ class _Dispatcher:
         self.pid = os.getpid()
         self._housekeeping = housekeeping
         self._jobs = _Jobs(housekeeping)
+        self._chores = _Chores(housekeeping)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="incoming-background", daemon=True)
 
@@ -108,6 +110,8 @@ class _Dispatcher:
             pause_s = LOOK_AGAIN_S
             try:
                 pause_s = self._start_what_is_due()
+                if not self._stopping:
+                    self._chores.start_now_and_then()
             except IncomingError as exc:
                 log.error("event=background_failed error=%s", exc)
             except Exception:
@@ -182,3 +186,28 @@ class _Jobs:
         finally:
             del self._running[lease.token]
             self.changed.set()
+
+
+class _Chores:
+    """Those of this process, in a thread of their own: a slow disk must not hold up the leases."""
+
+    def __init__(self, housekeeping: Housekeeping) -> None:
+        self._housekeeping = housekeeping
+        self._thread: threading.Thread | None = None
+        self._ended_at = time.monotonic()
+
+    def start_now_and_then(self) -> None:
+        is_running = self._thread is not None and self._thread.is_alive()
+        if not is_running and time.monotonic() - self._ended_at >= LOOK_AGAIN_S:
+            self._thread = threading.Thread(target=self._do, name="incoming-chores", daemon=True)
+            self._thread.start()
+
+    def _do(self) -> None:
+        try:
+            self._housekeeping.do_chores()
+        except IncomingError as exc:
+            log.error("event=chores_failed error=%s", exc)
+        except Exception:
+            log.exception("event=chores_failed")
+        finally:
+            self._ended_at = time.monotonic()

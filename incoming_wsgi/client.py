@@ -74,12 +74,15 @@ class IncomingClient:
         secret: str = "",
         owner: str | int | None = None,
         max_length_bytes: int | None = None,
+        accept: str | None = None,
+        idle_timeout_s: int | None = None,
         length: int | None = None,
         filename: str | None = None,
     ) -> str:
         """Issue a ticket and return its id, for the page; as `Incoming.new_upload`.
 
-        Raises BadRequest for a URL that cannot be called, TooLarge for a length above the limit.
+        Raises BadRequest for what cannot be, such as a URL that cannot be called, TooLarge for a
+        length above the limit, StorageFull when there is no room for it.
         """
         ticket = self._call(
             "new_upload",
@@ -88,6 +91,8 @@ class IncomingClient:
             backendSecret=secret,
             owner=owner,
             maxLengthBytes=max_length_bytes,
+            accept=accept,
+            idleTimeoutS=idle_timeout_s,
             length=length,
             filename=None if filename is None else without_surrogates(filename),
         )

@@ -2,8 +2,10 @@
 
 Invariants: a file is sealed before its upload is COMPLETE, and in the transaction that makes it
 COMPLETE the handover becomes due. The app is called by whoever holds the lease of a due upload, at
-least once with one delivery id; never again after it said "done". Nothing is deleted because the
-app was down: FAILED keeps the file.
+least once with one delivery id; never again after it said "done". A lease ends by the clock, and
+clocks can be wrong and processes slow: so who calls the app holds the upload, as long as he lives,
+and no second call begins before the first has ended. Nothing is deleted because the app was down:
+FAILED keeps the file.
 
 The original's apps are not idempotent. So an app that took the file away before its answer was lost
 is not asked again: a file that has vanished from its place after an attempt was taken.
@@ -14,8 +16,8 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +52,7 @@ class Callbacks:
 
     on_finished: OnFinished | None = None
     on_cancelled: OnCancelled | None = None
+    may_hand_over: Callable[[Upload], bool] | None = None
 
 
 class Completion:
@@ -150,13 +153,28 @@ class Completion:
         return upload
 
     def clear_away(self, upload: Upload) -> None:
-        """Remove the file of a finished upload, if that was agreed."""
-        if upload.state is UploadState.FINISHED and upload.remove_file_when_finished:
-            self._storage.delete(upload.id)
+        """Remove the file of a finished upload, or leave it to the app, as was agreed."""
+        if upload.state is UploadState.FINISHED:
+            if upload.remove_file_when_finished:
+                self._storage.delete(upload.id)
+            elif self._storage.exists(upload.id):
+                self._storage.leave(upload.id)
+
+    @contextmanager
+    def _held(self, upload: Upload) -> Iterator[None]:
+        with self._storage.hold(upload.id) as held:
+            if not held:
+                log.warning("upload=%s event=still_being_called", log_id(upload.id))
+                raise LeaseLost
+            yield
 
     def hand_over(self, lease: Lease) -> None:
         """One attempt: call the app, and let its answer follow. For COMPLETE uploads, and for
-        HANDING_OVER ones whose process has died."""
+        HANDING_OVER ones whose process has died. Raises LeaseLost if somebody is calling still."""
+        with self._held(lease.upload):
+            self._hand_over(lease)
+
+    def _hand_over(self, lease: Lease) -> None:
         upload = lease.upload
         if not self._storage.exists(upload.id):
             if upload.attempt > 0:
@@ -177,6 +195,9 @@ class Completion:
             keep_lease=True,
         )
         outcome = self._call(upload)
+        if outcome is None:
+            self.give_up(lease, "the web app does not allow this upload any more")
+            return
         log.info(
             "upload=%s event=handed_over attempt=%d answer=%s reason=%r",
             log_id(upload.id),
@@ -212,7 +233,11 @@ class Completion:
 
     def tell_of_cancellation(self, lease: Lease) -> None:
         """Call the app once: whatever it answers, it knows. Only a call that did not get through is
-        made again."""
+        made again. Raises LeaseLost if somebody is calling still."""
+        with self._held(lease.upload):
+            self._tell_of_cancellation(lease)
+
+    def _tell_of_cancellation(self, lease: Lease) -> None:
         upload = lease.upload
         if upload.signal_finish_url is not None:
             fields = handover_fields(upload, None)
@@ -241,7 +266,15 @@ class Completion:
                 log.exception("upload=%s event=on_cancelled_raised", log_id(upload.id))
         return Outcome(Answer.NONE)
 
-    def _call(self, upload: Upload) -> Outcome:
+    def _call(self, upload: Upload) -> Outcome | None:
+        """None if the app does not want to be called about this upload."""
+        try:
+            may_hand_over = self._callbacks.may_hand_over
+            if may_hand_over is not None and not may_hand_over(upload):
+                return None
+        except (Exception, SystemExit):
+            log.exception("upload=%s event=authorize_raised", log_id(upload.id))
+            return Outcome(Answer.NONE, "the web app could not say whether it allows this upload")
         path = self._storage.locate(upload.id)
         if upload.signal_finish_url is not None:
             fields = handover_fields(upload, path, self._find_sha256(upload))

@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 __all__ = [
     "DATABASE_NAME",
     "ENVIRON_PREFIX",
+    "MAX_SECONDS",
     "SettingKeywords",
     "Settings",
     "parse_bool",
@@ -47,6 +48,10 @@ class SettingKeywords(TypedDict, total=False):
     confirm_timeout_s: float
     keep_finished_s: float
     keep_failed_s: float
+    max_total_bytes: int | None
+    max_owner_bytes: int | None
+    max_owner_uploads: int | None
+    min_free_bytes: int
     durability: str
     allow_origins: Sequence[str] | None
     backend_api: bool
@@ -108,10 +113,26 @@ class Settings:
     keep_failed_s: float = _setting(
         7 * 24 * 3600.0, "Seconds for which a file that could not be handed over is kept."
     )
+    max_total_bytes: int | None = _setting(
+        None,
+        "Bytes of all files that are here or on their way, with all that was declared of them; "
+        "none: as many as the disk has. Files that the web app has taken do not count.",
+    )
+    max_owner_bytes: int | None = _setting(
+        None, "The same for the files of one owner, as tickets name him; none: no limit."
+    )
+    max_owner_uploads: int | None = _setting(
+        None, "Tickets of one owner that may be in use, or not yet used, at once; none: no limit."
+    )
+    # 64 MiB: room for the ticket database to record, and to cancel, whatever uploads fill.
+    min_free_bytes: int = _setting(
+        64 * MIB, "Bytes of the disk that uploads leave free, for the ticket database and others."
+    )
     durability: str = _setting(
         "process",
-        '"process": what was acknowledged survives the death of any process; "disk": it is also '
-        "written to the disk before it is acknowledged (slower).",
+        '"process": what was acknowledged survives the death of any process, and after a crash of '
+        'the machine at most its last seconds are asked for again; "disk": it is written to the '
+        "disk before it is acknowledged (slower).",
     )
     allow_origins: Sequence[str] | None = _setting(
         ("*",),
@@ -145,7 +166,10 @@ class Settings:
         self._require(
             "chunk_bytes", self.chunk_bytes <= self.max_chunk_bytes, "max_chunk_bytes at most"
         )
-        self._require("max_length_bytes", (self.max_length_bytes or 0) >= 0, "0 or more")
+        for name in ("max_length_bytes", "max_total_bytes", "max_owner_bytes", "min_free_bytes"):
+            self._require(name, (getattr(self, name) or 0) >= 0, "0 or more")
+        uploads = self.max_owner_uploads
+        self._require("max_owner_uploads", uploads is None or uploads >= 1, "1 or more, or None")
         for name in (
             "idle_timeout_s",
             "handover_timeout_s",

@@ -13,18 +13,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .admission import MAX_LENGTH, Admission
 from .completion import Completion
-from .config import Settings
+from .config import MAX_SECONDS, Settings
 from .errors import (
     BadRequest,
     BytesLost,
     FileChanged,
-    FileTooLarge,
     RangeNotSatisfiable,
+    StorageFull,
     UploadGone,
     WrongSecret,
     WrongState,
 )
+from .file_types import is_accept
 from .receiving import ExpectedDigest, Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
@@ -40,12 +42,10 @@ from .uploads import (
     without_surrogates,
 )
 
-__all__ = ["CANCELLED_BY_BACKEND", "MAX_LENGTH", "Declaration", "Engine"]
+__all__ = ["CANCELLED_BY_BACKEND", "Declaration", "Engine"]
 
 log = logging.getLogger("incoming_wsgi")
 
-# The widest integer of SQLite, JSON numbers aside; 8 EiB is more than any file system has.
-MAX_LENGTH = 2**63 - 1
 # How long the request that brought the last byte has for sealing before others may try it.
 SEALING_S = 60.0
 CANCELLED_BY_BACKEND = "Cancelled by request"
@@ -75,10 +75,11 @@ class Engine:
         self._storage = storage
         self._completion = completion
         self._settings = settings
+        self._admission = Admission(storage=storage, settings=settings)
         self._receiving = Receiving(
             tickets=tickets,
             storage=storage,
-            sync=settings.durability == "disk",
+            sync=settings.durability == "disk" or not tickets.notices_restarts(),
             activity=self._activity,
         )
 
@@ -92,14 +93,18 @@ class Engine:
         secret: str,
         owner: str | None,
         max_length_bytes: int | None,
+        accept: str | None,
+        idle_timeout_s: float | None,
         length: int | None,
         filename: str | None,
     ) -> Upload:
-        """Issue a ticket. Raises BadRequest naming the bad parameter."""
+        """Issue a ticket. Raises BadRequest naming the bad parameter, FileTooLarge, TooManyUploads,
+        StorageFull."""
         texts: Mapping[str, object] = {
             "secret": secret,
             "owner": owner,
             "signal_finish_url": signal_finish_url,
+            "accept": accept,
         }
         for name, text in texts.items():
             if text is not None and not is_text(text):
@@ -112,6 +117,15 @@ class Engine:
                 raise BadRequest(
                     f"{name} is {value!r}; it must be a whole number from 0 to {MAX_LENGTH}"
                 )
+        if accept is not None and not is_accept(accept):
+            raise BadRequest(
+                f"accept is {accept!r}; it must be endings and types, such as .pdf, image/*"
+            )
+        if idle_timeout_s is not None and not _is_idle_timeout(idle_timeout_s):
+            raise BadRequest(
+                f"idle_timeout_s is {idle_timeout_s!r}; it must be seconds, more than 0 and less "
+                "than ten years"
+            )
         created_at = now()
         upload = Upload(
             id=new_upload_id(),
@@ -121,13 +135,15 @@ class Engine:
             signal_finish_url=signal_finish_url,
             remove_file_when_finished=remove_file_when_finished,
             max_length_bytes=length if max_length_bytes is None else max_length_bytes,
+            accept=accept,
+            idle_timeout_s=idle_timeout_s,
             length=length,
             filename=None if filename is None else without_surrogates(filename),
-            due_at=created_at + self._settings.idle_timeout_s,
+            due_at=created_at + (idle_timeout_s or self._settings.idle_timeout_s),
         )
         if length is not None:
-            self._check_length(replace(upload, max_length_bytes=max_length_bytes), length)
-        self._tickets.create(upload)
+            self._admission.check_length(length, max_length_bytes)
+        self._tickets.create(upload, admit=self._admission.admit_ticket)
         log.info("upload=%s event=created owner=%r", log_id(upload.id), owner)
         return upload
 
@@ -164,27 +180,31 @@ class Engine:
         """The first time say which file will come, later make sure that it is the same.
 
         Until a request has brought bytes, kept or not, another file may be declared. Raises
-        FileChanged, FileTooLarge, UploadGone.
+        FileChanged, FileTooLarge, TypeNotAllowed, StorageFull, UploadGone.
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
             if upload.state is not UploadState.CREATED:
                 _check_same_file(upload, declaration)
                 return {**_still_unknown(upload, declaration), **self._activity(upload)}
-            self._check_length(upload, declaration.length)
-            return {
+            self._admission.check_length(declaration.length, upload.max_length_bytes)
+            said: dict[str, Any] = {
                 "length": declaration.length,
                 "filename": declaration.filename or upload.filename,
                 "content_type": declaration.content_type,
                 "last_modified": declaration.last_modified,
                 "relative_path": declaration.relative_path,
-                **self._activity(replace(upload, length=declaration.length)),
             }
+            declared = replace(upload, **said)
+            self._admission.check_type(declared)
+            return {**said, **self._activity(declared)}
 
         try:
             # Of an empty file there is no more to come.
             event = Event.DECLARE if declaration.length else Event.STORE
-            upload = self._tickets.transition(upload_id, event, decide)
+            upload = self._tickets.transition(
+                upload_id, event, decide, admit=self._admission.admit_length
+            )
         except WrongState:
             upload = self._tickets.load(upload_id)
             _check_not_gone(upload)
@@ -206,23 +226,26 @@ class Engine:
 
         An upload whose length was unknown has this one from now on. With `file_tag` only as long as
         the upload still has it: another page may have declared another file. Raises
-        RangeNotSatisfiable, FileChanged, FileTooLarge, UploadGone before a block is read, and what
-        `Receiving.receive` raises.
+        RangeNotSatisfiable, FileChanged, FileTooLarge, TypeNotAllowed, StorageFull, UploadGone
+        before a block is read, and what `Receiving.receive` raises.
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
             _check_not_gone(upload)
             if upload.length is None:
-                self._check_length(upload, length)
+                self._admission.check_length(length, upload.max_length_bytes)
             elif upload.length != length:
                 raise FileChanged(what="length", expected=upload.length, provided=length)
             if file_tag not in (None, upload.file_tag):
                 raise FileChanged(what="tag", expected=upload.file_tag, provided=file_tag)
             if not start < stop <= length:
                 raise RangeNotSatisfiable(start=start, stop=stop, length=length)
+            self._admission.check_type(upload)  # it may not have been declared at all
             return {"length": length, **self._activity(upload)}
 
-        claim = self._tickets.claim_range(upload_id, start, stop, decide)
+        claim = self._tickets.claim_range(
+            upload_id, start, stop, decide, admit=self._admission.admit_length
+        )
         try:
             upload = self._receiving.receive(claim, start, blocks, digest)
         except BytesLost as exc:
@@ -242,7 +265,14 @@ class Engine:
             return self._completion.cancelled(upload, reason=reason, tell_app=tell_app)
 
         try:
-            upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
+            try:
+                upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
+            except StorageFull:
+                # Nothing can be recorded, not even what would make room: so make the room first.
+                if not takes_bytes(self._tickets.load(upload_id).state):
+                    raise
+                self._storage.delete(upload_id)
+                upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
         except WrongState:
             upload = self._tickets.load(upload_id)
             if upload.state is not UploadState.CANCELLED:
@@ -260,15 +290,8 @@ class Engine:
     def _activity(self, upload: Upload) -> Mapping[str, Any]:
         """Restart the idle clock. If nothing is missing any more the upload is due for completion,
         should the request that saw this die."""
-        wait_s = SEALING_S if upload.is_complete else self._settings.idle_timeout_s
-        return {"due_at": now() + wait_s}
-
-    def _check_length(self, upload: Upload, length: int) -> None:
-        limits = (upload.max_length_bytes, self._settings.max_length_bytes, MAX_LENGTH)
-        # The ticket's own limit comes before that of the settings, wider or not.
-        limit = next(limit for limit in limits if limit is not None)
-        if length > limit:
-            raise FileTooLarge(length=length, max_length_bytes=limit)
+        idle_timeout_s = upload.idle_timeout_s or self._settings.idle_timeout_s
+        return {"due_at": now() + (SEALING_S if upload.is_complete else idle_timeout_s)}
 
     def _complete_if_nothing_is_missing(self, upload: Upload) -> Upload:
         if takes_bytes(upload.state) and upload.is_complete:
@@ -280,6 +303,14 @@ class Engine:
         if upload.state is UploadState.CANCELLED:
             self._storage.delete(upload.id)
             _check_not_gone(upload)
+
+
+def _is_idle_timeout(seconds: object) -> bool:
+    return (
+        isinstance(seconds, (int, float))
+        and not isinstance(seconds, bool)
+        and 0 < seconds < MAX_SECONDS
+    )
 
 
 def _check_not_gone(upload: Upload) -> None:

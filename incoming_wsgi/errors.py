@@ -19,12 +19,14 @@
     ├── TooLarge                   413
     │   ├── ChunkTooLarge          413
     │   └── FileTooLarge           413
+    ├── TypeNotAllowed             415  the ticket takes files of other types
     ├── RangeNotSatisfiable        416
     ├── DigestMismatch             422  the bytes are not what the client meant to send
     ├── Unavailable                503  try again later
+    │   └── TooManyUploads         429  the owner has as many tickets in use as he may have
     ├── StorageError               500  the storage back end failed
     │   ├── BytesLost              500  stored bytes are not where they were put
-    │   └── StorageFull            507
+    │   └── StorageFull            507  no room now, on the disk or under a limit
     └── TicketStoreError           500  the ticket store failed
 
 `code` is stable and meant for programs, `status` is the HTTP status that fits, the evidence stands
@@ -57,6 +59,8 @@ __all__ = [
     "TicketStoreError",
     "TooLarge",
     "TooLate",
+    "TooManyUploads",
+    "TypeNotAllowed",
     "Unavailable",
     "UploadGone",
     "UploadNotFound",
@@ -242,6 +246,20 @@ class FileTooLarge(TooLarge):
         self.max_length_bytes = max_length_bytes
 
 
+class TypeNotAllowed(IncomingError):
+    code = "type_not_allowed"
+    status = 415
+
+    def __init__(self, *, accept: str, filename: str | None, content_type: str | None) -> None:
+        super().__init__(
+            f"This ticket takes files of these types: {accept}. The file is called {filename!r} "
+            f"and of type {content_type!r}."
+        )
+        self.accept = accept
+        self.filename = filename
+        self.content_type = content_type
+
+
 class RangeNotSatisfiable(IncomingError):
     code = "range_not_satisfiable"
     status = 416
@@ -274,6 +292,19 @@ class DigestMismatch(IncomingError):
 class Unavailable(IncomingError):
     code = "unavailable"
     status = 503
+
+
+class TooManyUploads(Unavailable):
+    code = "too_many_uploads"
+    status = 429
+
+    def __init__(self, *, open_uploads: int, max_owner_uploads: int) -> None:
+        super().__init__(
+            f"{open_uploads} uploads of this owner are not complete, {max_owner_uploads} may be. "
+            "Complete or cancel one, or wait until one is too old."
+        )
+        self.open_uploads = open_uploads
+        self.max_owner_uploads = max_owner_uploads
 
 
 class StorageError(IncomingError):

@@ -1,18 +1,25 @@
-"""What is due, and doing it: completing, handing over, expiring, forgetting.
+"""What is due, and doing it: completing, handing over, expiring, forgetting, and the chores.
 
 An upload's `due_at` says when somebody has to look at it next, whatever for; that is all the
 planning there is. Any process may lease a due upload, one at a time, so nothing here is done twice
 and nothing depends on a process staying alive.
+
+Chores are about the whole folder: syncing what was recorded without that, and files without a
+record. Such an orphan is what a lost or older database leaves behind, so it may be all that there
+is of somebody's file: it is kept as long as a file that could not be handed over, from the day on
+which it was noticed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from .completion import Completion, unless_due
-from .errors import LeaseLost
+from .config import Settings
+from .errors import BytesLost, LeaseLost
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Storage
 from .tickets.base import Lease, TicketStore
@@ -25,17 +32,27 @@ log = logging.getLogger("incoming_wsgi")
 # How long after the death of a process its work is taken up by another. Whoever is alive renews.
 LEASE_S = 15.0
 EXPIRED = "upload timed out"  # the original's words
+SYNC_AGAIN_S = 15.0  # after a sync, for what has been stored since
+SWEEP_EVERY_S = 3600.0
+SWEEP_BATCH = 500  # files that are looked up in one transaction
 
 
 class Housekeeping:
     """`in_process`: whether this process has the callback of uploads that have no URL."""
 
     def __init__(
-        self, *, tickets: TicketStore, storage: Storage, completion: Completion, in_process: bool
+        self,
+        *,
+        tickets: TicketStore,
+        storage: Storage,
+        completion: Completion,
+        settings: Settings,
+        in_process: bool,
     ) -> None:
         self._tickets = tickets
         self._storage = storage
         self._completion = completion
+        self._settings = settings
         self._in_process = in_process
 
     def lease_due(self, due_by: float | None = None) -> Lease | None:
@@ -113,7 +130,39 @@ class Housekeeping:
                 lease=lease.token,
                 keep_lease=True,
             )
-        if upload.state is not UploadState.FINISHED or upload.remove_file_when_finished:
+        if upload.state is UploadState.FINISHED:
+            self._completion.clear_away(upload)
+        else:
             self._storage.delete(upload.id)
         self._tickets.remove(upload.id, lease=lease.token)
         log.info("upload=%s event=forgotten state=%s", log_id(upload.id), upload.state.value)
+
+    def do_chores(self) -> None:
+        """Whatever of them is due, if it is this process's turn."""
+        self._sync()
+        if self._tickets.take_turn("sweep", now(), now() + SWEEP_EVERY_S):
+            self._sweep()
+
+    def _sync(self) -> None:
+        while (upload := self._tickets.take_unsynced(now(), now() + SYNC_AGAIN_S)) is not None:
+            try:
+                self._storage.sync(upload.id)
+            except BytesLost:  # whoever writes next ends the upload
+                continue
+            self._tickets.mark_synced(upload.id, upload.received)
+
+    def _sweep(self) -> None:
+        ids = self._storage.list_ids()
+        while batch := list(islice(ids, SWEEP_BATCH)):
+            at = now()
+            for upload_id, noted_at in self._tickets.note_orphans(batch, at).items():
+                if at - noted_at >= self._settings.keep_failed_s:
+                    self._storage.delete(upload_id)
+                    log.warning("upload=%s event=orphan_removed", log_id(upload_id))
+                elif noted_at == at:
+                    log.warning(
+                        "upload=%s event=orphan_found; a file of which the ticket database knows "
+                        "nothing, to be removed in %g s",
+                        log_id(upload_id),
+                        self._settings.keep_failed_s,
+                    )

@@ -80,7 +80,7 @@ def _metavar(setting: dataclasses.Field[Any]) -> str:
     kind = str(setting.type)
     if kind == "bool":
         return "true|false"
-    return {"int": "NUMBER", "Sequence[str] | None": "ORIGIN,…"}.get(kind, "TEXT")
+    return {"int": "NUMBER", "Sequence[str]": "ORIGIN,…"}.get(kind.removesuffix(" | None"), "TEXT")
 
 
 def _default_text(setting: dataclasses.Field[Any]) -> str:

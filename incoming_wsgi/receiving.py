@@ -130,7 +130,12 @@ class _Progress:
         if ranges and self._receiving.sync:
             self._writer.flush()
         upload = self._receiving.tickets.record_ranges(
-            self._claim, ranges, self._receiving.activity, release=release, digest=digest
+            self._claim,
+            ranges,
+            self._receiving.activity,
+            release=release,
+            synced=self._receiving.sync,
+            digest=digest,
         )
         if ranges:
             self._written.clear()

@@ -12,7 +12,7 @@ from .errors import IncomingError, MethodNotAllowed
 __all__ = ["error_response", "json_response"]
 
 # For how long a client had better wait: a busy database passes, a full disk takes somebody to mend.
-RETRY_AFTER_S = {503: 2, 507: 30}
+RETRY_AFTER_S = {429: 60, 503: 2, 507: 10}
 
 
 def json_response(facts: Mapping[str, object], *, status: int = 200) -> Response:

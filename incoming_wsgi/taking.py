@@ -67,7 +67,8 @@ class CompleteUpload:
         A rename where that is possible, else a copy that appears under its name when it is whole.
         Raises FileExistsError if there is something already, unless `overwrite`; OSError as the
         file systems have it. Killed in the middle and called again on the same file system, it
-        finds out how far it was, if that has hard links.
+        finds out how far it was, if that has hard links. On the disk under its new name when this
+        returns: the server may remove what it has.
         """
         destination = Path(target)
         publish = os.replace if overwrite else _rename_without_replacing
@@ -77,6 +78,8 @@ class CompleteUpload:
             if exc.errno != errno.EXDEV:
                 raise
             self._copy_to(destination, publish)
+        else:
+            _sync_folder(destination.parent)
         return destination
 
     def _copy_to(self, destination: Path, publish: Callable[[Path, Path], None]) -> None:
@@ -90,6 +93,7 @@ class CompleteUpload:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+        _sync_folder(destination.parent)
         self.path.unlink()
 
     def move_into(self, folder: str | os.PathLike[str], *, keep_folders: bool = False) -> Path:
@@ -110,6 +114,14 @@ class CompleteUpload:
                 return self.move_to(target / numbered(self.safe_filename, number))
             except FileExistsError:
                 number += 1
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_folder(parent: Path, name: str) -> Path:

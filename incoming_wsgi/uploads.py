@@ -59,6 +59,8 @@ class Upload:
     signal_finish_url: str | None = None  # None: the callback in this process
     remove_file_when_finished: bool = True
     max_length_bytes: int | None = None
+    accept: str | None = None  # the types that it takes, see file_types.py
+    idle_timeout_s: float | None = None  # None: that of the settings
     # the file: what the client said
     filename: str | None = None  # as it came, for comparing; use `safe_filename`
     length: int | None = None  # None: not yet known

@@ -84,6 +84,7 @@ export type ErrorCode =
   | "internal_error"
   | "no_ticket"
   | "range_not_satisfiable"
+  | "type_not_allowed"
   | "unknown_upload"
   | (string & {});
 

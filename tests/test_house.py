@@ -26,26 +26,31 @@ PACKAGE = Path(incoming_wsgi.__file__).parent
 # Floor by floor, from the ground up. A room may use the floors below, and on its own floor only
 # what stands before it; rooms in one group (an inner tuple) know nothing of each other.
 FLOORS = (
-    (("errors", "names", "ranges"),),  # values
+    (("errors", "file_types", "names", "ranges"),),  # values
     ("states", ("uploads", "config")),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
         (
+            "storage._holds",
+            "tickets._boot",
+            "tickets._chores",
             "tickets._connections",
             "tickets._filesystems",
-            "tickets._rows",
             "tickets._schema",
             "taking",
         ),
+        ("tickets._database", "tickets._rows"),
+        "tickets._synced",
         ("storage.file", "tickets.sqlite", "handover"),
     ),
-    (("receiving", "completion"), ("engine", "housekeeping"), "background"),
+    (("admission", "receiving", "completion"), ("engine", "housekeeping"), "background"),
     (("body", "responses"), ("dialects.native", "backend_api", "assets")),
     ("app",),
     (
         "",  # the package itself: the public names
-        ("exchange", "logs", "standalone", "testing.storage", "testing.tickets"),
-        ("remote", "serving", "options", "wsgi", "testing"),
+        ("exchange", "logs", "standalone", "testing.storage", "testing.upkeep"),
+        ("remote", "serving", "options", "wsgi", "testing.tickets"),
+        "testing",
         "sending",
         "client",
         "cli",
@@ -130,8 +135,22 @@ def test_values_need_the_standard_library_alone():
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("sqlite3", {f"tickets.{x}" for x in ("sqlite", "_schema", "_rows", "_connections")}),
-        ("fcntl", {"storage.file"}),
+        (
+            "sqlite3",
+            {
+                f"tickets.{room}"
+                for room in [
+                    "sqlite",
+                    "_chores",
+                    "_connections",
+                    "_database",
+                    "_rows",
+                    "_schema",
+                    "_synced",
+                ]
+            },
+        ),
+        ("fcntl", {"storage._holds", "storage.file"}),
         ("requests", {"handover", "exchange"}),
         ("webob", {"app", "assets", "backend_api", "dialects.native", "responses"}),
         ("click", {"cli", "options"}),
@@ -245,4 +264,4 @@ def test_the_table_of_uploads_has_a_column_for_each_field():
         for statement in chain.from_iterable(MIGRATIONS):
             connection.execute(statement)
         columns = [row[1] for row in connection.execute("PRAGMA table_info(uploads)")]
-    assert sorted(columns) == sorted(["key", *COLUMNS, "lease"])
+    assert sorted(columns) == sorted(["key", *COLUMNS, "lease", "boot_id", "sync_at"])

@@ -730,7 +730,7 @@ def test_a_cancel_before_the_first_block_leaves_no_file(app, incoming, url, monk
 
 
 def test_a_ticket_store_that_is_busy_for_too_long_is_503(tmp_path, monkeypatch):
-    monkeypatch.setattr("incoming_wsgi.tickets.sqlite.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("incoming_wsgi.tickets._database.BUSY_TIMEOUT_S", 0.1)
     incoming = Incoming(tmp_path / "busy", on_finished=lambda upload: None, background=False)
     app = TestApp(incoming)
     url = f"/frontend/uploads/{incoming.new_upload()}"
@@ -880,7 +880,7 @@ def test_nothing_but_the_library_is_served(app, name):
 
 def test_trouble_inside_is_for_the_log_and_not_for_the_browser(app, incoming, url, caplog):
     declare(app, url)
-    with incoming._tickets._connections.use() as connection:
+    with incoming._tickets._database.using() as connection:
         connection.execute("DROP TABLE claims")
     response = put(app, url, 0, 256, status=500)
     assert problem(response, "ticket_store_error")
@@ -963,7 +963,7 @@ def test_with_durability_disk_bytes_are_synced_before_they_are_recorded(
     monkeypatch.setattr(incoming._tickets, "record_ranges", watch_record)
     put(app, url, 0, 256)
     assert events == expected
-    with incoming._tickets._connections.use() as connection:
+    with incoming._tickets._database.using() as connection:
         (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
     assert synchronous == {"disk": 2, "process": 1}[durability]
     incoming.close()

@@ -191,7 +191,7 @@ def test_parent_and_child_of_a_fork_lose_nothing_to_each_other(store):
     thread.join()
     assert codes == [0] * 10
     assert store.load(upload.id).attempt == counted + 10 * 50
-    with store._connections.use() as connection:
+    with store._database.using() as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
@@ -231,19 +231,19 @@ def test_the_database_is_for_its_owner_alone(store):
 
 
 def test_it_runs_in_wal(store):
-    with store._connections.use() as connection:
+    with store._database.using() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
 def test_it_does_not_run_in_wal_on_a_network_file_system(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "incoming_wsgi.tickets.sqlite.is_network_file_system", lambda folder: folder == tmp_path
+        "incoming_wsgi.tickets._database.is_network_file_system", lambda folder: folder == tmp_path
     )
     store = SQLiteTicketStore(tmp_path / "incoming.db")
     store.prepare()
     upload = new_upload()
     store.create(upload)
-    with store._connections.use() as connection:
+    with store._database.using() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
     assert store.load(upload.id) == upload
     store.close()
@@ -361,7 +361,7 @@ def test_a_new_connection_does_not_drop_the_locks_of_the_others(store):
         return [x for x in lines if f":{inode} " in x and f" {os.getpid()} " in x]
 
     store.create(new_upload())
-    with store._connections.use() as connection:
+    with store._database.using() as connection:
         connection.execute("BEGIN IMMEDIATE")
         before = locks()
         assert before, "a connection of SQLite in WAL holds a shared lock on its database"

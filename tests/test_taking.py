@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -156,3 +157,31 @@ def test_a_link_to_a_folder_that_the_app_has_put_there_is_followed(complete, arc
     taken = complete("lost/photo.jpg").move_into(archive, keep_folders=True)
     assert taken == archive / "lost (2)" / "photo.jpg"
     assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize("other_file_system", [False, True])
+def test_a_move_is_on_the_disk_before_the_server_may_forget_its_file(
+    complete, archive, monkeypatch, other_file_system
+):
+    """What the app has taken must survive a power failure as well as the record of its "done"."""
+    upload = complete(None)
+    synced = []
+    fsync = os.fsync
+
+    def watch(descriptor: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), upload.path.exists()))
+        fsync(descriptor)
+
+    def link(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr("incoming_wsgi.taking.os.fsync", watch)
+    if other_file_system:
+        real = os.link
+        monkeypatch.setattr(
+            "incoming_wsgi.taking.os.link",
+            lambda source, target: (link if source == upload.path else real)(source, target),
+        )
+    upload.move_to(archive / "taken")
+    assert synced[-1] == (str(archive), other_file_system)
+    assert (archive / "taken").read_bytes() == CONTENT

@@ -13,7 +13,8 @@ holds what is said here as tests.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
@@ -80,6 +81,21 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def sync(self, upload_id: str) -> None:
+        """Return when all that has been written to the upload by now, by whomever, would survive a
+        power failure. BytesLost if it does not exist."""
+
+    @abstractmethod
+    def free_bytes(self) -> int | None:
+        """How much can be stored still, beyond what is kept in reserve; may be less than 0. None if
+        nobody can say."""
+
+    @abstractmethod
+    def hold(self, upload_id: str) -> AbstractContextManager[bool]:
+        """While one process has this open, and True by it, everybody else is given False, in this
+        process too. It ends with its process, however that ends, and never waits."""
+
+    @abstractmethod
     def exists(self, upload_id: str) -> bool:
         """Whether the upload's bytes are (still) in their place. False after the web app has
         taken them away. Raises StorageError if the place itself is away, so that nobody can say."""
@@ -91,3 +107,12 @@ class Storage(ABC):
     @abstractmethod
     def delete(self, upload_id: str) -> None:
         """Remove the upload's bytes. Nothing there: nothing to do."""
+
+    @abstractmethod
+    def leave(self, upload_id: str) -> None:
+        """The bytes are the web app's from now on, where they are: `list_ids` passes them over, for
+        as long as they are there. May be repeated."""
+
+    @abstractmethod
+    def list_ids(self) -> Iterator[str]:
+        """Of what there are bytes here, except what was left to the web app; in no order."""

@@ -1,6 +1,8 @@
 """Uploads as files: one server-named file an upload, written in place.
 
     <storage folder>/files/<upload id>
+                     held/<upload id>    empty, there while somebody has the upload in `hold`
+                     left/<upload id>    empty, says that the file is the web app's
 
 Nothing is joined or copied at the end: a chunk goes to its own offset of the final file, which is
 sparse until it is complete. A write is guarded by a shared `flock` on the file itself, `fence()`
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from ..errors import BytesLost, FileTooLarge, StorageError, StorageFull
 from ..uploads import UPLOAD_ID_PATTERN
+from ._holds import Holds
 from .base import Block, Storage, Writer
 
 __all__ = ["FileStorage"]
@@ -28,6 +31,7 @@ __all__ = ["FileStorage"]
 FILE_MODE = 0o600  # a ticket's bytes are nobody else's business
 FOLDER_MODE = 0o700
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
 
 
 class FileStorage(Storage):
@@ -35,17 +39,22 @@ class FileStorage(Storage):
 
     `folder` should lie on the file system to which the web app moves finished files: then moving
     is a rename. It must be on a file system with `flock` and files with holes (any local one).
+    `min_free_bytes` of it are never filled: the ticket database, and others, need room too.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, min_free_bytes: int = 0) -> None:
         # Resolved at once: a later chdir must not move the storage.
         self.folder = Path(folder).absolute()
         self.files = self.folder / "files"
+        self._holds = Holds(self.folder / "held")
+        self._left = self.folder / "left"
+        self._min_free_bytes = min_free_bytes
         self._identity: tuple[int, int] | None = None  # of `files`, as it was at the start
 
     def prepare(self) -> None:
         try:
-            self.files.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+            for folder in (self.files, self._holds.folder, self._left):
+                folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         except (FileExistsError, NotADirectoryError) as exc:
             raise StorageError(
                 f"The storage folder {self.folder} cannot be used: {exc.filename} is not a folder."
@@ -60,7 +69,7 @@ class FileStorage(Storage):
 
     def _try_file_system(self) -> None:
         """Do once what uploads will do. Better refused at the start than with a user's file."""
-        probe = self.files / f".probe-{secrets.token_hex(8)}"
+        probe = self._holds.folder / f"probe-{secrets.token_hex(8)}"
         position = 1 << 20
         try:
             first = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
@@ -83,7 +92,7 @@ class FileStorage(Storage):
                     os.close(second)
             finally:
                 os.close(first)
-                os.unlink(probe)
+                probe.unlink(missing_ok=True)
         except OSError as exc:
             raise StorageError(
                 f"The storage folder {self.folder} cannot be used: {exc.strerror}. Uploads need a "
@@ -95,10 +104,14 @@ class FileStorage(Storage):
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be opened"):
             try:
-                return _FileWriter(os.open(self.locate(upload_id), flags, FILE_MODE))
+                descriptor = os.open(self.locate(upload_id), flags, FILE_MODE)
             except FileNotFoundError as exc:
                 self._check_place()
                 raise BytesLost(f"The file of upload {upload_id[:8]} has been removed.") from exc
+        # Who was first to record something has synced the folder, if that was to be synced.
+        return _FileWriter(
+            descriptor, self._min_free_bytes, self._sync_folder if create else _do_nothing
+        )
 
     def seal(self, upload_id: str, length: int) -> None:
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be sealed"):
@@ -120,6 +133,27 @@ class FileStorage(Storage):
                     "somebody else has changed it."
                 )
             self._sync_folder()
+
+    def sync(self, upload_id: str) -> None:
+        with self.open_writer(upload_id, create=False) as writer:
+            writer.flush()
+        self._sync_folder()
+
+    def free_bytes(self) -> int | None:
+        with _storage_errors(f"The storage folder {self.folder} cannot be looked at"):
+            free = _free_bytes(os.statvfs(self.files))
+        return None if free is None else free - self._min_free_bytes
+
+    @contextmanager
+    def hold(self, upload_id: str) -> Iterator[bool]:
+        name = self.locate(upload_id).name
+        with _storage_errors(f"The upload {upload_id[:8]} cannot be held"):
+            descriptor = self._holds.take(name)
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                self._holds.give_back(name, descriptor)
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -148,7 +182,7 @@ class FileStorage(Storage):
 
     def locate(self, upload_id: str) -> Path:
         # The one place where an id becomes a path.
-        if not re.fullmatch(UPLOAD_ID_PATTERN, upload_id):
+        if not UPLOAD_ID.fullmatch(upload_id):
             raise ValueError(f"not an upload id: {upload_id!r}")
         return self.files / upload_id
 
@@ -156,10 +190,33 @@ class FileStorage(Storage):
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be deleted"):
             self.locate(upload_id).unlink(missing_ok=True)
 
+    def leave(self, upload_id: str) -> None:
+        path = self._left / self.locate(upload_id).name
+        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be left"):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+
+    def list_ids(self) -> Iterator[str]:
+        """On the way, what killed processes have left in `held` is removed, and the marks of files
+        that the web app has taken away by now."""
+        with _storage_errors(f"The folder {self.folder} cannot be read"):
+            self._holds.remove_leftovers()
+            for name in os.listdir(self._left):
+                if not self.files.joinpath(name).exists():
+                    self._left.joinpath(name).unlink(missing_ok=True)
+            with os.scandir(self.files) as entries:
+                for entry in entries:
+                    is_left = self._left.joinpath(entry.name).exists()
+                    if UPLOAD_ID.fullmatch(entry.name) and not is_left:
+                        yield entry.name
+
 
 class _FileWriter(Writer):
-    def __init__(self, descriptor: int) -> None:
+    def __init__(
+        self, descriptor: int, min_free_bytes: int, sync_folder: Callable[[], None]
+    ) -> None:
         self._descriptor = descriptor
+        self._min_free_bytes = min_free_bytes
+        self._sync_folder = sync_folder
 
     def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
         length = position + len(block)
@@ -169,12 +226,18 @@ class _FileWriter(Writer):
         ):
             if not permit():
                 return False
+            self._check_room(len(block))
             view = memoryview(block)
             while view:
                 written = os.pwrite(self._descriptor, view, position)
                 position += written
                 view = view[written:]
             return True
+
+    def _check_room(self, size: int) -> None:
+        free = _free_bytes(os.fstatvfs(self._descriptor))
+        if free is not None and free - size < self._min_free_bytes:
+            raise OSError(errno.ENOSPC, f"only {free} bytes are free on the disk")
 
     def fence(self) -> None:
         with _storage_errors("The file cannot be locked"), _locked(self._descriptor, fcntl.LOCK_EX):
@@ -183,9 +246,19 @@ class _FileWriter(Writer):
     def flush(self) -> None:
         with _storage_errors("The file cannot be written to the disk"):
             os.fdatasync(self._descriptor)
+            self._sync_folder()
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _free_bytes(status: os.statvfs_result) -> int | None:
+    """For this user; None for a file system that has no size."""
+    return status.f_bavail * status.f_frsize if status.f_blocks else None
 
 
 def _identity(folder: Path) -> tuple[int, int]:

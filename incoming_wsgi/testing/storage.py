@@ -165,6 +165,62 @@ class StorageContract:
         storage.locate(upload_id).rename(tmp_path / "taken")
         assert not storage.exists(upload_id)
 
+    def test_sync_needs_bytes(self, storage: Storage, upload_id: str) -> None:
+        with pytest.raises(BytesLost):
+            storage.sync(upload_id)
+        with storage.open_writer(upload_id, create=True) as writer:
+            writer.write(0, b"abc", allow)
+            storage.sync(upload_id)
+        assert storage.locate(upload_id).read_bytes() == b"abc"
+
+    def test_free_bytes_is_a_number_or_nobody_knows(self, storage: Storage) -> None:
+        free = storage.free_bytes()
+        assert free is None or free > 0
+
+    def test_one_has_an_upload_to_himself_at_a_time(
+        self, storage: Storage, make_storage: MakeStorage, upload_id: str
+    ) -> None:
+        other = make_storage()
+        with storage.hold(upload_id) as held:
+            assert held is True
+            with other.hold(upload_id) as held:
+                assert held is False
+            with storage.hold(upload_id) as held:
+                assert held is False
+            with other.hold(new_upload_id()) as held:
+                assert held is True
+        with other.hold(upload_id) as held:
+            assert held is True
+
+    def test_a_hold_ends_with_an_exception_too(self, storage: Storage, upload_id: str) -> None:
+        with pytest.raises(RuntimeError), storage.hold(upload_id):
+            raise RuntimeError
+        with storage.hold(upload_id) as held:
+            assert held is True
+
+    def test_a_hold_does_not_hinder_writing_and_sealing(
+        self, storage: Storage, make_storage: MakeStorage, upload_id: str
+    ) -> None:
+        with storage.hold(upload_id), make_storage().open_writer(upload_id, create=True) as writer:
+            writer.fence()
+            assert writer.write(0, b"abc", allow)
+            storage.seal(upload_id, 3)
+
+    def test_what_is_there_is_listed_but_for_what_was_left_to_the_app(
+        self, storage: Storage, make_storage: MakeStorage
+    ) -> None:
+        ids = [new_upload_id() for _ in range(4)]
+        for upload_id in ids:
+            with storage.open_writer(upload_id, create=True) as writer:
+                writer.write(0, b"abc", allow)
+        assert sorted(storage.list_ids()) == sorted(ids)
+        storage.leave(ids[0])
+        storage.leave(ids[0])
+        storage.delete(ids[1])
+        with storage.hold(ids[2]):
+            assert sorted(make_storage().list_ids()) == sorted(ids[2:])
+        assert storage.locate(ids[0]).read_bytes() == b"abc"
+
     @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a b"])
     def test_a_name_that_is_no_id_never_becomes_a_path(self, storage: Storage, name: str) -> None:
         with pytest.raises(ValueError, match="upload id"):

@@ -11,31 +11,10 @@ import pytest
 from ..errors import LeaseLost, TicketStoreError, UploadNotFound, WrongState
 from ..states import Event, UploadState
 from ..tickets.base import TicketStore
-from ..uploads import ChunkDigest, Upload, new_upload_id
+from ..uploads import ChunkDigest, Upload
+from .upkeep import MakeStore, UpkeepContract, changes_nothing, new_upload, set_length
 
 __all__ = ["TicketStoreContract", "changes_nothing", "new_upload"]
-
-MakeStore = Callable[[], TicketStore]
-
-
-def new_upload(**values: Any) -> Upload:
-    return Upload(
-        **{
-            "id": new_upload_id(),
-            "created_at": 1000.0,
-            "due_at": 2000.0,
-            "signal_finish_url": "http://app.example/finished",
-            **values,
-        }
-    )
-
-
-def changes_nothing(_: Upload) -> Mapping[str, Any]:
-    return {}
-
-
-def set_length(length: int) -> Callable[[Upload], Mapping[str, Any]]:
-    return lambda _: {"length": length}
 
 
 def due(at: float) -> Callable[[Upload], Mapping[str, Any]]:
@@ -46,7 +25,7 @@ def received(store: TicketStore, upload: Upload) -> list[tuple[int, int]]:
     return list(store.load(upload.id).received)
 
 
-class TicketStoreContract:
+class TicketStoreContract(UpkeepContract):
     """Give a fixture `make_store`: a function that returns a new object on the same place."""
 
     @pytest.fixture

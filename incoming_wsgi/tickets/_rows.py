@@ -11,10 +11,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..errors import LeaseLost, UploadNotFound, WrongState
-from ..ranges import RangeSet
+from ..ranges import Range, RangeSet
 from ..states import Event, UploadState, next_state, takes_bytes
 from ..uploads import Upload
-from .base import Decide
+from ._schema import TAKES_ROOM
+from .base import Admit, Decide, Usage
 
 __all__ = [
     "COLUMNS",
@@ -22,7 +23,9 @@ __all__ = [
     "apply",
     "check_lease",
     "find_claims",
+    "find_ranges",
     "find_row",
+    "find_usage",
     "insert_claim",
     "insert_upload",
     "load_row",
@@ -79,12 +82,15 @@ def to_upload(connection: sqlite3.Connection, row: sqlite3.Row) -> Upload:
     values["state"] = UploadState(row["state"])
     values["remove_file_when_finished"] = bool(row["remove_file_when_finished"])
     values["notified"] = bool(row["notified"])
+    return Upload(received=RangeSet(find_ranges(connection, "ranges", row["key"])), **values)
+
+
+def find_ranges(connection: sqlite3.Connection, table: str, key: int) -> tuple[Range, ...]:
+    """Those of `table`, in the normal form in which `record_range` keeps them."""
     stored = connection.execute(
-        "SELECT start, stop FROM ranges WHERE upload = ? ORDER BY start", (row["key"],)
+        f"SELECT start, stop FROM {table} WHERE upload = ? ORDER BY start", (key,)
     )
-    # `_record` keeps them in normal form.
-    received = RangeSet(tuple((start, stop) for start, stop in stored))
-    return Upload(received=received, **values)
+    return tuple((start, stop) for start, stop in stored)
 
 
 def check_lease(row: sqlite3.Row, lease: str | None) -> None:
@@ -97,11 +103,16 @@ def apply(
     row: sqlite3.Row,
     event: Event,
     decide: Decide,
+    *,
     lease: str | None = None,
+    admit: Admit | None = None,
 ) -> Upload:
     before = to_upload(connection, row)
     state = next_state(before.state, event)
     changes = dict(decide(before))
+    after = replace(before, state=state, **changes)
+    if admit and after.length not in (None, before.length):
+        admit(after, find_usage(connection, after))
     assignments = "".join(f", {name} = :{name}" for name in changes)
     changed = connection.execute(
         f"UPDATE uploads SET state = :state, lease = :lease{assignments} "
@@ -118,7 +129,31 @@ def apply(
         raise WrongState(state=row["state"], event=event.value)
     if not takes_bytes(state):
         connection.execute("DELETE FROM claims WHERE upload = ?", (row["key"],))
-    return replace(before, state=state, **changes)
+        # The file has been sealed, or nobody wants it.
+        connection.execute(
+            "UPDATE uploads SET boot_id = NULL, sync_at = NULL WHERE key = ? AND sync_at NOT NULL",
+            (row["key"],),
+        )
+    return after
+
+
+def find_usage(connection: sqlite3.Connection, upload: Upload) -> Usage:
+    """Of all uploads but this. TOTAL counts in floating point: SUM fails where lengths have been
+    declared that are more than 64 bits together."""
+    row = connection.execute(
+        f"""
+        SELECT
+            TOTAL(length) AS total_bytes,
+            TOTAL(length) FILTER (WHERE owner = :owner) AS owner_bytes,
+            TOTAL(length - (SELECT TOTAL(stop - start) FROM ranges WHERE upload = key))
+                FILTER (WHERE state IN ('CREATED', 'UPLOADING')) AS promised_bytes,
+            COUNT(*) FILTER (WHERE owner = :owner AND state IN ('CREATED', 'UPLOADING'))
+                AS owner_open
+        FROM uploads WHERE id != :id AND {TAKES_ROOM}
+        """,
+        {"id": upload.id, "owner": upload.owner},
+    ).fetchone()
+    return Usage(**{field.name: int(row[field.name]) for field in fields(Usage)})
 
 
 def find_claims(connection: sqlite3.Connection, key: int, owner: str) -> RangeSet:
@@ -143,17 +178,20 @@ def take_away(connection: sqlite3.Connection, key: int, start: int, stop: int) -
     return bool(older)
 
 
-def record_range(connection: sqlite3.Connection, key: int, start: int, stop: int) -> None:
-    """Merge [start, stop) with the ranges that it overlaps or touches; nothing if it is empty."""
+def record_range(
+    connection: sqlite3.Connection, table: str, key: int, start: int, stop: int
+) -> None:
+    """Merge [start, stop) with the ranges of `table` that it overlaps or touches; nothing if it is
+    empty."""
     if start >= stop:
         return
     neighbours = connection.execute(
-        "SELECT start, stop FROM ranges WHERE upload = ? AND start <= ? AND stop >= ?",
+        f"SELECT start, stop FROM {table} WHERE upload = ? AND start <= ? AND stop >= ?",
         (key, stop, start),
     ).fetchall()
     for old_start, old_stop in neighbours:
-        connection.execute("DELETE FROM ranges WHERE upload = ? AND start = ?", (key, old_start))
+        connection.execute(f"DELETE FROM {table} WHERE upload = ? AND start = ?", (key, old_start))
         start, stop = min(start, old_start), max(stop, old_stop)
     connection.execute(
-        "INSERT INTO ranges (upload, start, stop) VALUES (?, ?, ?)", (key, start, stop)
+        f"INSERT INTO {table} (upload, start, stop) VALUES (?, ?, ?)", (key, start, stop)
     )

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from ..errors import TicketStoreError
 
-__all__ = ["MIGRATIONS", "migrate"]
+__all__ = ["MIGRATIONS", "TAKES_ROOM", "migrate"]
 
 APPLICATION_ID = 0x494E434D  # "INCM": tells our file from any other SQLite database
+# Of the uploads whose file is here or still to come. A FINISHED one belongs to the web app.
+TAKES_ROOM = "state NOT IN ('FINISHED', 'CANCELLED')"
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -71,6 +73,34 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     ("ALTER TABLE uploads ADD COLUMN relative_path TEXT",),
+    (
+        "ALTER TABLE uploads ADD COLUMN accept TEXT",
+        "ALTER TABLE uploads ADD COLUMN idle_timeout_s REAL",
+        # The run of the machine in which ranges were recorded that are not synced, and when to
+        # sync them; both NULL if all are.
+        "ALTER TABLE uploads ADD COLUMN boot_id TEXT",
+        "ALTER TABLE uploads ADD COLUMN sync_at REAL",
+        "CREATE INDEX uploads_by_sync_at ON uploads (sync_at) WHERE sync_at IS NOT NULL",
+        f"CREATE INDEX uploads_that_take_room ON uploads (owner) WHERE {TAKES_ROOM}",
+        # A part of `ranges`: what would survive a power failure.
+        """
+        CREATE TABLE synced (
+            upload INTEGER NOT NULL REFERENCES uploads ON DELETE CASCADE,
+            start INTEGER NOT NULL,
+            stop INTEGER NOT NULL,
+            PRIMARY KEY (upload, start)
+        ) WITHOUT ROWID
+        """,
+        "INSERT INTO synced SELECT upload, start, stop FROM ranges",
+        "CREATE TABLE chores (name TEXT PRIMARY KEY, due_at REAL NOT NULL) WITHOUT ROWID",
+        """
+        CREATE TABLE orphans (
+            id TEXT PRIMARY KEY,
+            first_noted_at REAL NOT NULL,
+            last_noted_at REAL NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -16,6 +16,10 @@ Two kinds of right are kept here, neither of which anybody ever has to wait for 
   the next lease, or with any activity of the client; what is done in its name afterwards is
   refused with LeaseLost.
 
+What a power failure may undo: ranges that were recorded without `synced` are believed until the
+machine is started anew, and forgotten then. Creations, and all events but DECLARE and STORE, are
+never undone: what the web app was told, or has answered, stays true.
+
 Errors: UploadNotFound, WrongState and whatever `Decide` raises; StorageFull when the store has no
 room; Unavailable when it is busy for too long; TicketStoreError for the rest.
 `testing.TicketStoreContract` holds what is said here as tests.
@@ -24,7 +28,7 @@ room; Unavailable when it is busy for too long; TicketStoreError for the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +37,28 @@ from ..ranges import Range
 from ..states import Event, UploadState
 from ..uploads import ChunkDigest, Upload
 
-__all__ = ["Decide", "Lease", "TicketStore", "WriteClaim"]
+__all__ = ["Admit", "Decide", "Lease", "TicketStore", "Usage", "WriteClaim"]
 
 Decide = Callable[[Upload], Mapping[str, Any]]
 """Given the upload, the fields of it to change (never `id`, `state` or `received`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What all other uploads take whose file is here or still to come."""
+
+    total_bytes: int
+    """Their lengths, as far as they are known."""
+    owner_bytes: int
+    """The same of those that have the same owner; 0 for an upload without one."""
+    promised_bytes: int
+    """What is still missing of those that are on their way."""
+    owner_open: int
+    """How many of the owner's are on their way, or tickets that nobody has used yet."""
+
+
+Admit = Callable[[Upload, Usage], None]
+"""Asked within the transaction, with the upload as it would be; what it raises undoes that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +82,14 @@ class Lease:
 class TicketStore(ABC):
     @abstractmethod
     def prepare(self) -> None:
-        """Make the store ready or refuse with TicketStoreError. Keeps nothing open: a process may
-        fork between this and its first use."""
+        """Make the store ready or refuse with TicketStoreError; called at the start of every
+        process. Forgets the ranges that a crash of the machine may have undone. Keeps nothing open:
+        a process may fork between this and its first use."""
+
+    @abstractmethod
+    def notices_restarts(self) -> bool:
+        """Whether the store can tell that the machine was started anew. If it cannot, ranges must
+        be recorded as `synced`."""
 
     @abstractmethod
     def close(self) -> None:
@@ -70,8 +98,8 @@ class TicketStore(ABC):
     # tickets
 
     @abstractmethod
-    def create(self, upload: Upload) -> None:
-        """Add a new upload. TicketStoreError if the id is taken."""
+    def create(self, upload: Upload, *, admit: Admit | None = None) -> None:
+        """Add a new upload unless `admit` objects. TicketStoreError if the id is taken."""
 
     @abstractmethod
     def find(self, upload_id: str) -> Upload | None: ...
@@ -101,8 +129,10 @@ class TicketStore(ABC):
         *,
         lease: str | None = None,
         keep_lease: bool = False,
+        admit: Admit | None = None,
     ) -> Upload:
-        """Apply `event` of the state table together with the changes of `decide`.
+        """Apply `event` of the state table together with the changes of `decide`. If they give the
+        upload a length that it did not have, `admit` may object.
 
         With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
         lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can
@@ -117,9 +147,17 @@ class TicketStore(ABC):
     # bytes
 
     @abstractmethod
-    def claim_range(self, upload_id: str, start: int, stop: int, decide: Decide) -> WriteClaim:
-        """Apply the event STORE with `decide`, and claim what is missing of [start, stop), taking
-        it from whoever has it.
+    def claim_range(
+        self,
+        upload_id: str,
+        start: int,
+        stop: int,
+        decide: Decide,
+        *,
+        admit: Admit | None = None,
+    ) -> WriteClaim:
+        """Apply the event STORE with `decide` and `admit` as `transition` does, and claim what is
+        missing of [start, stop), taking it from whoever has it.
 
         Where it has all of these there is no claim. Where the upload takes no bytes any more there
         is no claim and nothing changes; `decide` is asked all the same, for what it raises.
@@ -138,9 +176,11 @@ class TicketStore(ABC):
         decide: Decide,
         *,
         release: bool,
+        synced: bool = False,
         digest: ChunkDigest | None = None,
     ) -> Upload:
         """Record `ranges`, which this claim has written, as stored; end the claim if `release`.
+        `synced`: the bytes would survive a power failure.
 
         What has been taken from this claim is left out: its bytes may be others by now.
         `decide` sees the upload with the ranges in it. `digest`, of bytes in `ranges`, is kept if
@@ -151,6 +191,15 @@ class TicketStore(ABC):
     @abstractmethod
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
         """The digests of stored chunks, in order of their start."""
+
+    @abstractmethod
+    def take_unsynced(self, due_by: float, again_at: float) -> Upload | None:
+        """The upload that has had ranges which are not synced for longest, if it is time to sync it
+        by then; None if there is none. It is not given to anybody else before `again_at`."""
+
+    @abstractmethod
+    def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
+        """The bytes of `ranges`, all of them recorded, would survive a power failure by now."""
 
     # work that is due
 
@@ -169,3 +218,13 @@ class TicketStore(ABC):
     @abstractmethod
     def next_due_at(self, *, in_process: bool) -> float | None:
         """When the next upload is due; None if there are no uploads."""
+
+    @abstractmethod
+    def take_turn(self, chore: str, at: float, again_at: float) -> bool:
+        """Whether `chore`, which is not about one upload, is due at `at` and the caller's to do: of
+        all that ask one is told so. It is due from the beginning, and from `again_at` after each
+        turn."""
+
+    @abstractmethod
+    def note_orphans(self, ids: Collection[str], at: float) -> dict[str, float]:
+        """Those of `ids` that are of no upload, and when this was noted for the first time."""

@@ -1,0 +1,82 @@
+"""What is let in: how long a file may be, of which type, whether there is room, and for whom.
+
+Room is promised when a length is declared: what the uploads that are on their way still lack
+counts as if it were there. So whoever was let in will find room, unless somebody else fills the
+disk; then a chunk is refused, and nothing of what is stored is lost. A promise ends with its
+upload, at the latest when it expires.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from .config import Settings
+from .errors import FileTooLarge, StorageFull, TooManyUploads, TypeNotAllowed
+from .file_types import accepts
+from .storage.base import Storage
+from .tickets.base import Usage
+from .uploads import Upload
+
+__all__ = ["MAX_LENGTH", "Admission"]
+
+log = logging.getLogger("incoming_wsgi")
+
+# The widest integer of SQLite, JSON numbers aside; 8 EiB is more than any file system has.
+MAX_LENGTH = 2**63 - 1
+
+
+class Admission:
+    def __init__(self, *, storage: Storage, settings: Settings) -> None:
+        self._storage = storage
+        self._settings = settings
+
+    def check_length(self, length: int, max_length_bytes: int | None) -> None:
+        """Raises FileTooLarge for a file that no waiting makes fit; `max_length_bytes` is the
+        ticket's own limit, which comes before that of the settings, wider or not."""
+        settings = self._settings
+        own = settings.max_length_bytes if max_length_bytes is None else max_length_bytes
+        limits = (own, settings.max_total_bytes, settings.max_owner_bytes, MAX_LENGTH)
+        limit = min(limit for limit in limits if limit is not None)
+        if length > limit:
+            raise FileTooLarge(length=length, max_length_bytes=limit)
+
+    def check_type(self, upload: Upload) -> None:
+        """Raises TypeNotAllowed unless what is known of the file fits the ticket."""
+        accept = upload.accept
+        if accept is not None and not accepts(accept, upload.filename, upload.content_type):
+            raise TypeNotAllowed(
+                accept=accept, filename=upload.filename, content_type=upload.content_type
+            )
+
+    def admit_ticket(self, upload: Upload, usage: Usage) -> None:
+        """Raises TooManyUploads for the owner, and StorageFull if the length is known already."""
+        limit = self._settings.max_owner_uploads
+        if limit is not None and upload.owner is not None and usage.owner_open >= limit:
+            raise TooManyUploads(open_uploads=usage.owner_open, max_owner_uploads=limit)
+        if upload.length is not None:
+            self.admit_length(upload, usage)
+
+    def admit_length(self, upload: Upload, usage: Usage) -> None:
+        """Raises StorageFull if there is no room for all of it beside what was promised before."""
+        assert upload.length is not None
+        settings = self._settings
+        _check_room("max_total_bytes", upload.length, settings.max_total_bytes, usage.total_bytes)
+        if upload.owner is not None:
+            _check_room(
+                "max_owner_bytes", upload.length, settings.max_owner_bytes, usage.owner_bytes
+            )
+        missing = upload.length - upload.received.total_bytes
+        free = self._storage.free_bytes()
+        if missing > 0:
+            _check_room("the disk", missing, free, usage.promised_bytes)
+
+
+def _check_room(what: str, needed: int, limit: int | None, taken: int) -> None:
+    if limit is not None and taken + needed > limit:
+        # How much others have is for the log alone.
+        log.warning(
+            "event=no_room limit=%r bytes=%d taken=%d needed=%d", what, limit, taken, needed
+        )
+        raise StorageFull(
+            f"There is no room for these {needed} bytes at the moment ({what}). Try again later."
+        )
