@@ -13,6 +13,9 @@ assert VERSION is not None
 
 SERVER = ["gunicorn>=21"]
 EXAMPLES = ["bottle>=0.13"]
+# The other servers that people use; incoming_wsgi itself needs none of them. How these generations
+# read what is malformed stands in tests/hostile.
+OTHER_SERVERS = ["cheroot>=11,<12", "pyuwsgi>=2.0.28,<2.1", "waitress>=3,<4"]
 
 setup(
     name="incoming_wsgi",
@@ -49,7 +52,14 @@ setup(
     extras_require={
         "server": SERVER,
         "examples": EXAMPLES,
-        "test": [*SERVER, *EXAMPLES, "pytest>=8", "pytest-timeout>=2.3", "webtest>=3.0.1"],
+        "test": [
+            *SERVER,
+            *OTHER_SERVERS,
+            *EXAMPLES,
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "webtest>=3.0.1",
+        ],
     },
     entry_points={"console_scripts": ["incoming = incoming_wsgi.cli:main"]},
     classifiers=[

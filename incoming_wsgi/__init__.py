@@ -39,9 +39,11 @@ from .errors import (
     UploadGone,
     UploadNotFound,
     WrongSecret,
+    WrongSignature,
     WrongState,
 )
 from .handover import OnCancelled, OnFinished
+from .log_ids import ShortIds
 from .names import safe_filename
 from .states import UploadState
 from .taking import CompleteUpload
@@ -51,6 +53,7 @@ __version__ = "0.2.0"
 
 # Where its log goes is for the app to say; until then nowhere.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+logging.getLogger(__name__).addFilter(ShortIds())
 
 __all__ = [
     "Authorize",
@@ -88,6 +91,7 @@ __all__ = [
     "UploadNotFound",
     "UploadState",
     "WrongSecret",
+    "WrongSignature",
     "WrongState",
     "__version__",
     "safe_filename",

@@ -35,7 +35,14 @@ class Admission:
         ticket's own limit, which comes before that of the settings, wider or not."""
         settings = self._settings
         own = settings.max_length_bytes if max_length_bytes is None else max_length_bytes
-        limits = (own, settings.max_total_bytes, settings.max_owner_bytes, MAX_LENGTH)
+        room = self._storage.find_room()
+        limits = (
+            own,
+            settings.max_total_bytes,
+            settings.max_owner_bytes,
+            None if room is None else max(room.total, 0),
+            MAX_LENGTH,
+        )
         limit = min(limit for limit in limits if limit is not None)
         if length > limit:
             raise FileTooLarge(length=length, max_length_bytes=limit)
@@ -66,9 +73,9 @@ class Admission:
                 "max_owner_bytes", upload.length, settings.max_owner_bytes, usage.owner_bytes
             )
         missing = upload.length - upload.received.total_bytes
-        free = self._storage.free_bytes()
-        if missing > 0:
-            _check_room("the disk", missing, free, usage.promised_bytes)
+        room = self._storage.find_room()
+        if room is not None and missing > 0:
+            _check_room("the disk", missing, room.free, usage.promised_bytes)
 
 
 def _check_room(what: str, needed: int, limit: int | None, taken: int) -> None:

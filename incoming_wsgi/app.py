@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound, StorageFull
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
+from .in_flight import InFlight, RequestInFlight
 from .responses import error_response, json_response
 from .storage.base import Storage
 from .storage.file import FileStorage
@@ -58,6 +60,7 @@ ACTIONS = {
     "PUT": "store",
     "DELETE": "cancel",
 }
+BRINGS_BYTES = ("POST", "PUT")
 CORS_HEADERS = {
     "Access-Control-Allow-Methods": ", ".join(ALLOWED_METHODS),
     "Access-Control-Allow-Headers": (
@@ -112,6 +115,7 @@ class Incoming:
             durable=self.settings.durability == "disk",
         )
         tickets.prepare()
+        _warn_if_open_to_all(folder)
         completion = Completion(
             tickets=tickets,
             storage=storage,
@@ -135,6 +139,11 @@ class Incoming:
             in_process=self._has_callback,
         )
         self._background = Background(self._housekeeping)
+        self._in_flight = InFlight(
+            max_requests_per_upload=self.settings.requests_per_upload,
+            min_rate_bytes_s=self.settings.min_rate_bytes_s,
+            stall_timeout_s=self.settings.stall_timeout_s,
+        )
         self._assets = Assets()
         self._native = NativeDialect(self._engine, self.settings)
         self._backend = BackendAPI(self._engine, self.settings)
@@ -253,18 +262,26 @@ class Incoming:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self.start_background()
+        # uWSGI calls with almost nothing after a request line that it could not read.
+        environ.setdefault("REQUEST_METHOD", "")
         path = environ.get("PATH_INFO", "").removeprefix("/").removeprefix(VERSION_SEGMENT)
         request = Request(environ)
-        response = self._answer(request, path)
+        in_flight = self._in_flight.begin(environ)
+        try:
+            response = self._answer(request, in_flight, path)
+        finally:
+            in_flight.leave()
+        response.headers["X-Content-Type-Options"] = "nosniff"
         if path.startswith("frontend/"):
             self._add_cors_headers(request, response)
         return response(environ, start_response)
 
-    def _answer(self, request: Request, path: str) -> Response:
+    def _answer(self, request: Request, in_flight: RequestInFlight, path: str) -> Response:
         body: Body | None = None
         try:
-            body = Body(request.environ)
-            response = self._route(request, body, path)
+            body = Body(request.environ, in_flight)
+            body.check_framing()
+            response = self._route(request, in_flight, body, path)
         except IncomingError as exc:
             if exc.status >= 500:
                 log.error("event=%s method=%s error=%s", exc.code, request.method, exc)
@@ -276,10 +293,12 @@ class Incoming:
             body.drain(self.settings.max_chunk_bytes)
         return response
 
-    def _route(self, request: Request, body: Body, path: str) -> Response:
+    def _route(
+        self, request: Request, in_flight: RequestInFlight, body: Body, path: str
+    ) -> Response:
         area, _, rest = path.partition("/")
         if area == "frontend":
-            return self._route_frontend(request, body, rest)
+            return self._route_frontend(request, in_flight, body, rest)
         if area == "backend":
             response = self._backend.answer(request, body, rest)
             self._background.wake()
@@ -288,7 +307,9 @@ class Incoming:
             return self._health(request)
         raise NotFound
 
-    def _route_frontend(self, request: Request, body: Body, path: str) -> Response:
+    def _route_frontend(
+        self, request: Request, in_flight: RequestInFlight, body: Body, path: str
+    ) -> Response:
         if request.method == "OPTIONS":
             # 200, not 204: preflights are refused with a 204 by some old browsers.
             allowed = Response(content_type="text/plain", charset="UTF-8")
@@ -298,6 +319,9 @@ class Incoming:
         if kind == "uploads" and upload_id:
             if self._authorize is not None:
                 self._check_right(request, upload_id, self._authorize)
+            # Not before: whoever has no right must not end the requests of those who have.
+            if request.method in BRINGS_BYTES:
+                in_flight.join(upload_id)
             response = self._native.answer(request, body, upload_id)
             self._background.wake()
             return response
@@ -319,9 +343,11 @@ class Incoming:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         self._tickets.next_due_at(in_process=True)  # raises if the ticket store does not answer
-        free = self._storage.free_bytes()
-        if free is not None and free <= 0:
-            raise StorageFull(f"The disk is full: {free} bytes are left beside min_free_bytes.")
+        room = self._storage.find_room()
+        if room is not None and room.free <= 0:
+            raise StorageFull(
+                f"The disk is full: {room.free} bytes are left beside min_free_bytes."
+            )
         return json_response({"status": "ok"})
 
     def _add_cors_headers(self, request: Request, response: Response) -> None:
@@ -337,6 +363,14 @@ class Incoming:
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         if request.method == "OPTIONS":
             response.headers.update(list(CORS_HEADERS.items()))
+
+
+def _warn_if_open_to_all(folder: Path) -> None:
+    """Who may write to a folder may put another database there. A folder that existed before has
+    the mode that somebody gave it, who is told and not overruled."""
+    mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        log.warning("event=folder_open_to_all folder=%s mode=%o", folder, mode)
 
 
 def _is_plain(path: str) -> bool:

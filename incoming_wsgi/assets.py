@@ -43,7 +43,6 @@ class Assets:
         )
         response.etag = asset.etag
         response.headers["Cache-Control"] = "no-cache"
-        response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
 

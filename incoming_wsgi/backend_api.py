@@ -3,7 +3,8 @@
 Parameters come as form values or in the query; answers and errors are plain text, as the original's
 apps expect them, except those of `uploads/{id}`: JSON, and problems as everywhere else. Who may ask
 is decided here too: a peer on this machine that comes without any sign of a proxy or a browser, or
-whoever has the token.
+whoever has the token. A proxy that shows no sign at all cannot be told from a program; docs/http.md
+says what to do about it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from webob import Request, Response
 
 from .admission import MAX_LENGTH
-from .body import Body, parse_length
+from .body import MAX_TEXT, Body, parse_length, shown
 from .config import Settings, parse_bool
 from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import (
@@ -39,6 +41,7 @@ MAX_FORM_BYTES = 1024 * 1024
 DESTINATIONS = ("file",)
 # Forms are UTF-8 whatever they say: some HTTP clients name another charset by default.
 CHARSET = re.compile(r";\s*charset=[^;]*", re.IGNORECASE)
+REPLACEMENT = "\ufffd".encode()
 
 
 class BackendAPI:
@@ -80,12 +83,14 @@ class BackendAPI:
     def new_upload(self, parameters: _Parameters) -> str:
         destination = parameters.get("destType") or "file"
         if destination not in DESTINATIONS:
-            raise BadRequest(f"destType is {destination!r}; it must be {' or '.join(DESTINATIONS)}")
+            raise BadRequest(
+                f"destType is {shown(destination)}; it must be {' or '.join(DESTINATIONS)}"
+            )
         remove = parameters.get("removeFileWhenFinished") or "true"
         try:
             remove_file_when_finished = parse_bool(remove)
         except ValueError as exc:
-            raise BadRequest(f"removeFileWhenFinished is {remove!r}: {exc}") from exc
+            raise BadRequest(f"removeFileWhenFinished is {shown(remove)}: {exc}") from exc
         return self._engine.new_upload(
             signal_finish_url=parameters.get("signalFinishURL"),
             remove_file_when_finished=remove_file_when_finished,
@@ -135,31 +140,95 @@ class BackendAPI:
             and hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
         ):
             return
-        if not _is_loopback(environ.get("REMOTE_ADDR", "")):
-            raise Forbidden("only this machine, or a bearer token, may use backend/")
-        for name in environ:
-            if name in FOREIGN_HEADERS or name.startswith("HTTP_X_FORWARDED_"):
-                header = name.removeprefix("HTTP_").replace("_", "-").title()
-                raise Forbidden(
-                    f"the request came through a proxy or from a browser ({header}); only this "
-                    "machine, or a bearer token, may use backend/"
-                )
+        trace = _find_trace_of_others(environ)
+        if trace is not None:
+            raise Forbidden(f"{trace}; only this machine, or a bearer token, may use backend/")
 
 
-# What a reverse proxy on this machine adds, and what every browser sends with a POST: a page must
-# not reach the backend of whoever looks at it.
+# What proxies, load balancers and content networks add to a request, and what every browser sends
+# with a POST: a page must not reach the backend of whoever looks at it. Headers that the HTTP
+# clients of apps send too are no sign: traceparent, X-Amzn-Trace-Id, X-Request-Id, Sec-Fetch-Mode.
 FOREIGN_HEADERS = frozenset(
     {
-        "HTTP_FORWARDED",
-        "HTTP_VIA",
-        "HTTP_X_REAL_IP",
+        "HTTP_FORWARDED",  # RFC 7239
+        "HTTP_VIA",  # RFC 9110, 7.6.3; Varnish, Caddy, Squid, Google
+        "HTTP_MAX_FORWARDS",
+        "HTTP_X_FORWARDED",
+        "HTTP_X_REAL_IP",  # recipes for nginx; Traefik
+        "HTTP_X_REAL_PORT",
+        "HTTP_X_NGINX_PROXY",
         "HTTP_X_CLIENT_IP",
-        "HTTP_CF_CONNECTING_IP",
-        "HTTP_TRUE_CLIENT_IP",
+        "HTTP_X_CLUSTER_CLIENT_IP",
+        "HTTP_X_REMOTE_IP",
+        "HTTP_X_REMOTE_ADDR",
+        "HTTP_CLIENT_IP",
+        "HTTP_X_VARNISH",
+        "HTTP_X_REWRITE_URL",
+        "HTTP_X_APPGW_TRACE_ID",  # Azure
+        "HTTP_CDN_LOOP",  # RFC 8586; Cloudflare, Fastly, Akamai
+        "HTTP_TRUE_CLIENT_IP",  # Cloudflare, Akamai
         "HTTP_ORIGIN",
+        "HTTP_REFERER",
         "HTTP_SEC_FETCH_SITE",
     }
 )
+FOREIGN_PREFIXES = (
+    "HTTP_X_FORWARDED_",  # Apache, HAProxy, Caddy, Traefik, Envoy, AWS, Google and most others
+    "HTTP_X_ORIGINAL_",  # ingress-nginx, Azure
+    "HTTP_X_ENVOY_",
+    "HTTP_X_AZURE_",
+    "HTTP_X_ARR_",  # IIS
+    "HTTP_X_AKAMAI_",
+    "HTTP_CF_",  # Cloudflare
+    "HTTP_FASTLY_",
+    "HTTP_FLY_",
+)
+HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::\d*)?", re.ASCII)
+
+
+def _find_trace_of_others(environ: dict[str, Any]) -> str | None:
+    """What shows that a request does not come straight from a program on this machine, None if
+    nothing does.
+
+    A proxy on this machine is a peer on this machine, and a bare one adds no header. But nginx
+    before 1.29.7 speaks HTTP/1.0 to what is behind it, and passes its name for that as the Host;
+    others pass the Host that the client has asked for.
+    """
+    if not _is_loopback(environ.get("REMOTE_ADDR", "")):
+        return "the request comes from elsewhere"
+    for name in environ:
+        if name in FOREIGN_HEADERS or name.startswith(FOREIGN_PREFIXES):
+            header = name.removeprefix("HTTP_").replace("_", "-").title()
+            return f"the request came through a proxy or from a browser ({header})"
+    if environ.get("SERVER_PROTOCOL") in ("HTTP/1.0", "HTTP/0.9"):
+        return (
+            "the request is in HTTP/1.0, which proxies speak to what is behind them: speak HTTP/1.1"
+        )
+    host = environ.get("HTTP_HOST", "")
+    if not _is_own_host(host):
+        return (
+            f"the request asks for the host {host!r}, as one that came through a proxy does: "
+            "ask for localhost or 127.0.0.1"
+        )
+    return None
+
+
+def _is_own_host(host: str) -> bool:
+    """Whether `host`, a Host field, always means this machine, or is missing.
+
+    No name that somebody has to point here does: it may be that of a site which a proxy passes on,
+    or a proxy's own for its upstream; and a page of such a name would be of the same origin as
+    backend/ (DNS rebinding).
+    """
+    match = HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].lower()
+    return (
+        name in ("", "localhost")
+        or name.endswith(".localhost")  # RFC 6761, 6.3
+        or _is_loopback(name.removeprefix("[").removesuffix("]"))
+    )
 
 
 def _is_loopback(address: str) -> bool:
@@ -177,23 +246,27 @@ class _Parameters:
 
     def __init__(self, request: Request, body: Body) -> None:
         content = body.read_all(MAX_FORM_BYTES)
-        form = {
-            **request.environ,
-            "wsgi.input": io.BytesIO(content),
-            "CONTENT_LENGTH": str(len(content)),
-            "CONTENT_TYPE": CHARSET.sub("", request.environ.get("CONTENT_TYPE", "")),
-        }
-        # Of a parameter that is there twice the first value counts. A file is no value, nor is a
-        # form in the form.
+        kind = request.content_type
+        form: list[tuple[str, str]] = []
+        if kind == "multipart/form-data":
+            form = _parse_multipart(request, content)
+        elif kind in ("", "application/x-www-form-urlencoded"):
+            form = _parse_urlencoded(content)
+        query = request.environ.get("QUERY_STRING", "").encode("latin-1")
+        # Of a parameter that is there twice the first value counts.
         self._values: dict[str, str] = {}
-        for name, value in _parse(Request(form)):
-            if isinstance(value, str):
-                self._values.setdefault(name, value)
-            elif (file := getattr(value, "file", None)) is not None:
-                file.close()
+        for name, value in (*form, *_parse_urlencoded(query)):
+            self._values.setdefault(name, value)
 
     def get(self, name: str) -> str:
-        return self._values.get(name, "")
+        """Empty if it is not there. Raises BadRequest if it is too long."""
+        value = self._values.get(name, "")
+        if len(value) > MAX_TEXT:
+            raise BadRequest(
+                f"{name} has {len(value)} characters, at most {MAX_TEXT} are possible: "
+                f"{shown(value)}"
+            )
+        return value
 
     def get_secret(self) -> str:
         """Under the name of either generation."""
@@ -209,10 +282,35 @@ class _Parameters:
         return length
 
 
-def _parse(request: Request) -> list[tuple[str, Any]]:
-    """Names and values of the form, then those of the query."""
+def _parse_urlencoded(text: bytes) -> list[tuple[str, str]]:
     try:
-        return [*request.POST.items(), *request.GET.items()]
+        return parse_qsl(text.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as exc:
+        raise BadRequest(f"the parameters must be UTF-8: {exc}") from exc
+
+
+def _parse_multipart(request: Request, content: bytes) -> list[tuple[str, str]]:
+    """A file is no value, nor is a form in the form."""
+    environ = {
+        **request.environ,
+        "wsgi.input": io.BytesIO(content),
+        "CONTENT_LENGTH": str(len(content)),
+        "CONTENT_TYPE": CHARSET.sub("", request.environ["CONTENT_TYPE"]),
+        "webob.is_body_seekable": True,  # else it is copied to a file that nobody closes
+    }
+    parts: list[tuple[str | None, Any]]  # a part may have no name, whatever the stubs say
+    try:
+        parts = list(Request(environ).POST.items())
     except Exception as exc:
-        # A multipart body may name charsets and boundaries that trip the parser in many ways.
+        # It may name charsets and boundaries that trip the parser in many ways.
         raise BadRequest(f"the parameters cannot be read: {exc}") from exc
+    values = []
+    for name, value in parts:
+        if name is not None and isinstance(value, str):
+            values.append((name, value))
+        elif (file := getattr(value, "file", None)) is not None:
+            file.close()
+    # The parser puts U+FFFD in place of bytes that are not UTF-8.
+    if any("\ufffd" in text for pair in values for text in pair) and REPLACEMENT not in content:
+        raise BadRequest("the parameters must be UTF-8")
+    return values

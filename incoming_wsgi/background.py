@@ -4,27 +4,36 @@ The thread is started at the first request and again after a fork, which the pro
 thread does not survive a fork, and not every server says that it has forked. One job has one
 thread, so that an app that takes its time for one upload does not hold up the others. All threads
 are daemons: a process may end at any time, the lease of what it was doing ends by itself.
+
+A process that ends in good order (SIGTERM to a server, Ctrl-C, `sys.exit`) begins nothing more and
+waits for what is under way, so that no app is called twice because of a restart: it does so at its
+exit, which every server comes to, and needs no new thread for it, since Python gives none by then.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
 import time
+from contextlib import suppress
 
 from .errors import IncomingError, LeaseLost
 from .housekeeping import LEASE_S, Housekeeping
 from .tickets.base import Lease
 from .uploads import log_id, now
 
-__all__ = ["Background", "run_due"]
+__all__ = ["Background", "begin_stop", "run_due"]
 
 log = logging.getLogger("incoming_wsgi")
 
 MAX_JOBS = 64  # calls of web apps under way at once, for each process; most of them wait
 RENEW_EVERY_S = LEASE_S / 3
 LOOK_AGAIN_S = 5.0  # what other processes left behind is found after this at the latest
+# How long a process that ends waits for what is under way. Less than the 30 s after which gunicorn
+# kills its workers: what is cut off then would be cut off anyway, and the rest ends in good order.
+STOP_S = 25.0
 
 
 class Background:
@@ -36,7 +45,7 @@ class Background:
     def ensure_running(self) -> None:
         """Cheap when it runs already."""
         dispatcher = self._dispatcher
-        if dispatcher is not None and dispatcher.is_running_here():
+        if (dispatcher is not None and dispatcher.is_running_here()) or _is_ending():
             return
         if dispatcher is not None:
             # A lock that came here by fork may be held by a thread that does not exist here.
@@ -70,7 +79,7 @@ def run_due(housekeeping: Housekeeping) -> int:
     done = 0
     # What this run puts off, such as a handover to an app that is down, is not for this run.
     began = now()
-    while (lease := housekeeping.lease_due(due_by=began)) is not None:
+    while not _is_ending() and (lease := housekeeping.lease_due(due_by=began)) is not None:
         thread = jobs.start(lease)
         while thread.is_alive():
             thread.join(RENEW_EVERY_S)
@@ -78,6 +87,54 @@ def run_due(housekeeping: Housekeeping) -> int:
         done += 1
     housekeeping.do_chores()
     return done
+
+
+def begin_stop() -> None:
+    """This process will end: nothing more is begun in it, and STOP_S count from now. May be called
+    in the handler of a signal, and more than once."""
+    global _stop_began
+    if not _is_ending():
+        _stop_began = (os.getpid(), time.monotonic())
+
+
+# Of which process, for a fork takes them along: when it began to end, and what it has under way.
+# Who begins something says so here before looking whether the process ends, and who ends it looks
+# here after saying that: one of the two sees the other.
+_stop_began = (0, 0.0)
+_under_way: dict[object, tuple[int, _Jobs]] = {}
+
+
+def _is_ending() -> bool:
+    return _stop_began[0] == os.getpid()
+
+
+def _watch_for_the_exit() -> None:
+    """Exit functions run in reverse order. This one comes before what closes the connections of all
+    threads, for that was registered when the first was opened, to lease what is begun now."""
+    atexit.unregister(_end_in_good_order)
+    atexit.register(_end_in_good_order)
+
+
+def _end_in_good_order() -> None:
+    begin_stop()
+    # Whoever asks a second time does not want to wait.
+    with suppress(KeyboardInterrupt, SystemExit):
+        _wait_for_jobs(_stop_began[1] + STOP_S)
+
+
+def _wait_for_jobs(deadline: float) -> None:
+    said = 0
+    while jobs := {jobs for pid, jobs in list(_under_way.values()) if pid == os.getpid()}:
+        count = sum(len(each) for each in jobs)
+        if time.monotonic() >= deadline:
+            log.warning("event=cut_off under_way=%d", count)
+            return
+        if count > said:
+            said = count
+            log.info("event=stopping under_way=%d", count)
+        for each in jobs:
+            each.renew()
+        time.sleep(0.02)
 
 
 class _Dispatcher:
@@ -122,7 +179,14 @@ class _Dispatcher:
     def _start_what_is_due(self) -> float:
         """How long to wait before the next look. Looking is a read: whoever asks for the state of
         an upload does not take part in the queue of writers."""
-        while self._jobs.have_room() and not self._stopping:
+        _under_way[self] = (os.getpid(), self._jobs)
+        try:
+            return self._start_until_none_is_due()
+        finally:
+            del _under_way[self]
+
+    def _start_until_none_is_due(self) -> float:
+        while self._jobs.have_room() and not self._stopping and not _is_ending():
             due_at = self._housekeeping.next_due_at()
             if due_at is None:
                 break
@@ -143,6 +207,9 @@ class _Jobs:
         self._running: dict[str, Lease] = {}
         self._renewed_at = time.monotonic()
 
+    def __len__(self) -> int:
+        return len(self._running)
+
     def have_room(self) -> bool:
         return len(self._running) < MAX_JOBS
 
@@ -154,12 +221,17 @@ class _Jobs:
             target=self._do, args=(lease,), name=f"incoming-{log_id(lease.upload.id)}", daemon=True
         )
         self._running[lease.token] = lease
+        _under_way[lease.token] = (os.getpid(), self)
+        _watch_for_the_exit()
         try:
             thread.start()
-        except BaseException:
-            del self._running[lease.token]  # its lease ends, and somebody else will do it
+        except RuntimeError:  # and not for Ctrl-C, by when it may have started
+            self._forget(lease)  # its lease ends, and somebody else will do it
             raise
         return thread
+
+    def _forget(self, lease: Lease) -> None:
+        del self._running[lease.token], _under_way[lease.token]
 
     def renew(self) -> None:
         """Keep the leases of what is running; to be called at least every RENEW_EVERY_S."""
@@ -184,7 +256,7 @@ class _Jobs:
         except Exception:
             log.exception("upload=%s event=background_failed", log_id(lease.upload.id))
         finally:
-            del self._running[lease.token]
+            self._forget(lease)
             self.changed.set()
 
 

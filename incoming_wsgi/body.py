@@ -2,18 +2,21 @@
 
 WebOb's own reader raises on a short read and loses what had arrived, and junk in Content-Length
 reads as "no length" there; so lengths are parsed and bodies read here. What ends a body early, be
-it a clean end, an exception of the server or a time-out, is one thing: IncompleteBody.
+it a clean end, an exception of the server, a time-out or a line that is too slow, is one thing:
+IncompleteBody.
 """
 
 from __future__ import annotations
 
+import reprlib
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from .errors import BadRequest, IncompleteBody, LengthRequired, TooLarge
+from .in_flight import RequestInFlight
 
-__all__ = ["Body", "parse_length"]
+__all__ = ["MAX_TEXT", "Body", "parse_length", "shown"]
 
 KIB = 1024
 # Big blocks are cheap, small ones lose little: the size follows the line, so that a block takes
@@ -27,26 +30,50 @@ SLOW_S = 0.25
 LOSSY_SERVERS = ("uwsgi.version", "mod_wsgi.version")
 LOSSY_BLOCK_BYTES = 64 * KIB
 MAX_DIGITS = 19  # of 2**63 - 1; int() takes its time for thousands
+MAX_TEXT = 4096  # characters of a file name, a relative path, a type, a reason, a parameter
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
 
 
 class Body:
     """Raises BadRequest at construction for a Content-Length that is not a plain number."""
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    def __init__(self, environ: dict[str, Any], in_flight: RequestInFlight) -> None:
         announced = environ.get("CONTENT_LENGTH") or None
         self.length: int | None = (
             None if announced is None else parse_length("Content-Length", announced)
         )
+        self._coding: str | None = environ.get("HTTP_TRANSFER_ENCODING")
         self._input = environ["wsgi.input"]
+        self._in_flight = in_flight
         # Without a length only a server that ends the body itself can be read safely: others would
         # hand over the raw chunked framing, or wait for ever.
         self._terminated = bool(environ.get("wsgi.input_terminated"))
-        self._chunked = "HTTP_TRANSFER_ENCODING" in environ and self.length is None
+        self._chunked = self._coding is not None and self.length is None
         self._limit = (
             LOSSY_BLOCK_BYTES if any(name in environ for name in LOSSY_SERVERS) else MAX_BLOCK_BYTES
         )
         self._arrived = 0
         self._ended = False
+        self._broke_off = False
+
+    def check_framing(self) -> None:
+        """Raises BadRequest for a request that has a length and a transfer coding, or another
+        coding than chunked.
+
+        RFC 9112 6.1 forbids clients to send both. One server takes the one, another the other, and
+        what frames the chunks would be stored as a part of the file. No server undoes gzip.
+        """
+        if self._coding is None:
+            return
+        if self.length is not None:
+            raise BadRequest(
+                f"Content-Length is {self.length} and Transfer-Encoding is {shown(self._coding)}; "
+                "send the Content-Length alone"
+            )
+        if self._coding.lower() != "chunked":
+            raise BadRequest(f"Transfer-Encoding is {shown(self._coding)}; it may be chunked")
 
     def blocks(self) -> Iterator[bytes]:
         """All of the body, a block at a time.
@@ -75,6 +102,8 @@ class Body:
             if self._chunked and not self._terminated:
                 raise LengthRequired
             body = self._read_terminated(max_bytes + 1) if self._chunked else b""
+            if self._broke_off:
+                raise BadRequest(f"The body broke off, or its chunks cannot be read: {shown(body)}")
         else:
             if self.length > max_bytes:
                 raise TooLarge(f"This body may have {max_bytes} bytes; it has {self.length}.")
@@ -86,6 +115,7 @@ class Body:
     def drain(self, max_bytes: int) -> None:
         """Read and forget what is left, at most `max_bytes`. An answer that is given while the
         client still sends becomes a 502 or a reset connection behind most proxies."""
+        self._in_flight.hurry()
         if self.length is None:
             if self._chunked and self._terminated:
                 self._read_terminated(max_bytes)
@@ -104,12 +134,15 @@ class Body:
 
     def _read(self, size: int) -> bytes:
         """b"" at the end, however that came."""
-        if self._ended:
+        if self._ended or self._in_flight.is_ended:
             return b""
+        self._in_flight.expect(size)
         try:
             block: bytes = self._input.read(size)
         except Exception:  # noqa: BLE001 - every server has its own for a client that is gone
             block = b""
+            self._broke_off = True
+        self._in_flight.arrived(len(block))
         self._arrived += len(block)
         self._ended = not block
         return block
@@ -118,5 +151,10 @@ class Body:
 def parse_length(name: str, text: str) -> int:
     """A number of bytes, in plain ASCII digits. Raises BadRequest with `name` for anything else."""
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
-        raise BadRequest(f"{name} is {text[:40]!r}; it must be a number of bytes")
+        raise BadRequest(f"{name} is {shown(text)}; it must be a number of bytes")
     return int(text)
+
+
+def shown(value: object) -> str:
+    """`value` as a message repeats it: a hundred characters are enough to know it by."""
+    return _SHORT.repr(value)

@@ -20,7 +20,7 @@ import click
 from . import __version__
 from .client import SentUpload, upload_file
 from .config import DATABASE_NAME
-from .errors import IncomingError
+from .errors import IncomingError, WrongState
 from .logs import configure_logs
 from .names import safe_filename
 from .options import SETTINGS, setting_options, to_variables
@@ -28,7 +28,7 @@ from .standalone import make_incoming, read_settings
 from .states import UploadState
 from .tickets.base import TicketStore
 from .tickets.sqlite import SQLiteTicketStore
-from .uploads import Upload, public_facts
+from .uploads import Upload, log_id, public_facts
 
 __all__ = ["main"]
 
@@ -201,6 +201,50 @@ def show(upload_id: str, as_json: bool, **given: str | None) -> None:
         _echo_json(facts)
     for name, value in () if as_json else facts.items():
         click.echo(f"{name}: {_readable(name, value)}")
+
+
+@main.command()
+@click.argument("upload_id", metavar="ID")
+@setting_options("database")
+def retry(upload_id: str, **given: str | None) -> None:
+    """Hand a FAILED upload over again.
+
+    ID may be its beginning, 8 characters or more, as the log shows them. Nobody is called by this
+    command: a running server does it within seconds. INCOMING_HANDOVER_GIVE_UP_S counts anew.
+    """
+    with _tickets(given) as tickets:
+        upload = _find(tickets, upload_id)
+    with _plain_errors():
+        incoming = make_incoming(_environ(given))
+    with closing(incoming):
+        try:
+            incoming.retry_handover(upload.id)
+        except WrongState as exc:
+            raise click.ClickException(_not_failed(incoming.status(upload.id))) from exc
+        except IncomingError as exc:
+            raise click.ClickException(str(exc)) from exc
+    who = "app that has its function" if upload.signal_finish_url is None else "server"
+    click.echo(f"{log_id(upload.id)} is due again. A running {who} hands it over within seconds;")
+    click.echo("where none runs, start it, or see `incoming housekeeping`.")
+
+
+def _not_failed(upload: Upload) -> str:
+    """Why it cannot be handed over again."""
+    due_at = _time(upload.due_at)
+    return (
+        f"{log_id(upload.id)} is {upload.state.value}: "
+        + {
+            UploadState.CREATED: "nothing of its file is stored yet.",
+            UploadState.UPLOADING: "its file is not complete yet.",
+            UploadState.COMPLETE: f"it is going to be handed over by itself, next at {due_at}.",
+            UploadState.HANDING_OVER: "the web app is being asked at this moment.",
+            UploadState.AWAITING_CONFIRMATION: 'the web app has answered "wait", and has time to '
+            f"confirm until {due_at}.",
+            UploadState.FINISHED: "the web app has taken its file.",
+            UploadState.CANCELLED: "its bytes are deleted.",
+            UploadState.FAILED: "try again.",  # since then
+        }[upload.state]
+    )
 
 
 def _find(tickets: TicketStore, upload_id: str) -> Upload:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from .errors import BadRequest, NotFound, UploadNotFound, WrongSecret, WrongState
 from .exchange import Exchange, check_url, not_incoming
@@ -24,6 +26,7 @@ from .names import safe_filename, safe_relative_path
 from .ranges import RangeSet
 from .remote import SentUpload
 from .sending import HandoverFailed, OnRetry, OnWait, Progress, upload_file
+from .signing import check_key, check_signature
 from .states import UploadState
 from .uploads import UPLOAD_ID_PATTERN, Upload, without_surrogates
 
@@ -40,6 +43,9 @@ __all__ = [
 
 UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
 MAX_DIGITS = 19  # of 2**63 - 1; int() refuses thousands
+MAX_FIELDS = 100
+# As long as a request is on its way at most, and clocks differ; the field's usual five minutes.
+REPLAY_WINDOW_S = 300.0
 TOKEN = re.compile(r"[!-~]+")  # what a header can carry without a doubt
 
 
@@ -203,12 +209,50 @@ class Handover:
 
         Raises WrongSecret before anything else is looked at, BadRequest naming a field that is
         missing or not readable. An app that uses no secret has to make sure in another way that
-        only the server can post: `path` could name any file of the machine.
+        only the server can post: `path` could name any file of the machine. See `from_body`.
         """
         params = _decode(params)
         given = params.get("backendSecret") or params.get("signalFinishSecret") or ""
         if not hmac.compare_digest(_to_bytes(given), _to_bytes(secret)):
             raise WrongSecret
+        return cls._of(params)
+
+    @classmethod
+    def from_body(
+        cls,
+        body: bytes,
+        *,
+        signature: str | None,
+        signing_key: str | Sequence[str],
+        secret: str | None = None,
+        window_s: float = REPLAY_WINDOW_S,
+    ) -> Handover:
+        """Read the body of one handover, if it was signed with `signing_key`, the server's.
+
+        `body`: the bytes as they came: Bottle's `request.body.read()`, Flask's
+        `request.get_data()`, Django's `request.body`. `signature`: the request's header
+        X-Incoming-Signature, or None. `signing_key`: or several, while the key is being changed.
+        `secret`: that of the ticket is looked at too, if it is given.
+
+        Raises WrongSignature before anything else is looked at: missing, malformed, wrong, or made
+        more than `window_s` before or after now. In that time a repeat of the request passes: an
+        app that must not act twice remembers the `delivery_id`. Then as `from_params`. TypeError or
+        ValueError for a key that cannot be one.
+        """
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            raise TypeError("body must be the bytes of the request, not what was made of them")
+        body = bytes(body)
+        keys = [signing_key] if isinstance(signing_key, str) else list(signing_key)
+        if not keys:
+            raise ValueError("signing_key is empty; give one key or more")
+        for key in keys:
+            check_key(key)
+        check_signature(signature, body, keys, window_s=window_s, at=time.time())
+        params = _parse(body)
+        return cls._of(params) if secret is None else cls.from_params(params, secret)
+
+    @classmethod
+    def _of(cls, params: Mapping[str, str]) -> Handover:
         cancelled = _require(params, "cancelled")
         if cancelled not in ("yes", "no"):
             raise BadRequest(f"the handover's cancelled is {cancelled!r}; it must be yes or no")
@@ -227,6 +271,24 @@ class Handover:
             length=_number(params, "length"),
             sha256=params.get("sha256") or None,
         )
+
+
+def _parse(body: bytes) -> Mapping[str, str]:
+    """The form in `body`; of a field that is there twice the first value counts."""
+    params: dict[str, str] = {}
+    try:
+        fields = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as exc:  # UnicodeError is one
+        raise BadRequest("the handover is not a form in UTF-8") from exc
+    for name, value in fields:
+        params.setdefault(name, value)
+    return params
 
 
 def _decode(params: Mapping[str, str]) -> Mapping[str, str]:

@@ -242,7 +242,7 @@ class Completion:
         if upload.signal_finish_url is not None:
             fields = handover_fields(upload, None)
             fields["attempt"] = str(upload.attempt + 1)
-            outcome = call_url(upload.signal_finish_url, fields, self._settings.handover_timeout_s)
+            outcome = call_url(upload.signal_finish_url, fields, self._settings)
         else:
             outcome = self._call_on_cancelled(upload)
         at = now()
@@ -278,7 +278,7 @@ class Completion:
         path = self._storage.locate(upload.id)
         if upload.signal_finish_url is not None:
             fields = handover_fields(upload, path, self._find_sha256(upload))
-            return call_url(upload.signal_finish_url, fields, self._settings.handover_timeout_s)
+            return call_url(upload.signal_finish_url, fields, self._settings)
         assert self._callbacks.on_finished is not None, "leased without a callback"
         return call_function(
             self._callbacks.on_finished, CompleteUpload(upload, path, self._find_sha256(upload))

@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
+
+from .hosts import check_host
+from .signing import check_key
 
 __all__ = [
     "DATABASE_NAME",
@@ -31,6 +34,11 @@ MIB = 1024 * KIB
 MAX_SECONDS = 10 * 365 * 86400.0
 # As browsers send it: no path, not even a slash at the end.
 ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]*")
+UNITS = {  # by the end of a setting's name
+    "_bytes_s": " of bytes per second, without a unit",
+    "_bytes": " of bytes, without a unit",
+    "_s": " of seconds, without a unit",
+}
 NO_VALUE = ("", "none")  # in a variable, for settings that may be None
 
 
@@ -41,6 +49,9 @@ class SettingKeywords(TypedDict, total=False):
     max_chunk_bytes: int
     send_ahead: int
     max_length_bytes: int | None
+    max_requests_per_upload: int | None
+    min_rate_bytes_s: int
+    stall_timeout_s: float
     idle_timeout_s: float
     handover_timeout_s: float
     handover_retry_s: float
@@ -56,12 +67,16 @@ class SettingKeywords(TypedDict, total=False):
     allow_origins: Sequence[str] | None
     backend_api: bool
     backend_token: str | None
+    signing_key: str | None
+    callback_hosts: Sequence[str] | None
     background: bool
     database: str | os.PathLike[str] | None
 
 
-def _setting(default: Any, explanation: str) -> Any:
-    return field(default=default, metadata={"help": explanation})
+def _setting(default: Any, explanation: str, *, secret: bool = False) -> Any:
+    """A `secret` is shown neither by `repr` nor in a message."""
+    metadata = {"help": explanation, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 # What a field of `Settings` may hold, by its annotation, and how a message says it.
@@ -89,6 +104,23 @@ class Settings:
     send_ahead: int = _setting(4, "Chunks a client may have on their way at once, for one upload.")
     max_length_bytes: int | None = _setting(
         None, "Bytes a file may have at most, if its ticket does not say otherwise; none: no limit."
+    )
+    # Two more than a page has on its way: the requests of a line that broke, be it another tab's,
+    # end when new ones come, and eight threads (`incoming serve`) have two left for others.
+    max_requests_per_upload: int | None = _setting(
+        None,
+        "Requests with bytes that one upload may have under way in one process; when one more "
+        "comes, the oldest ends. none: two more than send_ahead.",
+    )
+    # A page on a line of 4 KiB/s, a bad day of GPRS, with four chunks on their way.
+    min_rate_bytes_s: int = _setting(
+        1024,
+        "Bytes per second at which the body of a request must come at least, or the request ends; "
+        "what has come is kept. 0: no limit.",
+    )
+    # As long as a page waits for a chunk of its own that does not move.
+    stall_timeout_s: float = _setting(
+        30.0, "Seconds for which a body may stay away, or below its minimum rate, at a time."
     )
     idle_timeout_s: float = _setting(
         12 * 3600.0, "Seconds after which an upload in which nothing moves is given up."
@@ -146,6 +178,18 @@ class Settings:
         None,
         "A bearer token that opens backend/ to peers that are not on this machine; none: only "
         "direct loopback peers may use it.",
+        secret=True,
+    )
+    signing_key: str | None = _setting(
+        None,
+        "A secret of 16 characters or more with which every handover is signed, in the header "
+        "X-Incoming-Signature; none: handovers are not signed.",
+        secret=True,
+    )
+    callback_hosts: Sequence[str] | None = _setting(
+        None,
+        "Hosts to which handovers may go, comma separated: a name or address for all of its ports, "
+        "or host:port; none: any.",
     )
     background: bool = _setting(
         True,
@@ -166,11 +210,23 @@ class Settings:
         self._require(
             "chunk_bytes", self.chunk_bytes <= self.max_chunk_bytes, "max_chunk_bytes at most"
         )
-        for name in ("max_length_bytes", "max_total_bytes", "max_owner_bytes", "min_free_bytes"):
+        for name in (
+            "max_length_bytes",
+            "min_rate_bytes_s",
+            "max_total_bytes",
+            "max_owner_bytes",
+            "min_free_bytes",
+        ):
             self._require(name, (getattr(self, name) or 0) >= 0, "0 or more")
+        self._require(
+            "max_requests_per_upload",
+            self.requests_per_upload >= self.send_ahead,
+            "send_ahead at least",
+        )
         uploads = self.max_owner_uploads
         self._require("max_owner_uploads", uploads is None or uploads >= 1, "1 or more, or None")
         for name in (
+            "stall_timeout_s",
             "idle_timeout_s",
             "handover_timeout_s",
             "handover_retry_s",
@@ -188,6 +244,23 @@ class Settings:
             '"*", or origins like "https://app.example": scheme, host and port, no path',
         )
         self._require("backend_token", self.backend_token != "", "a token, or None for no token")
+        self._require(
+            "signing_key",
+            self.signing_key is None or _passes(check_key, self.signing_key),
+            "16 characters or more, all of them printable ASCII and no blanks, or None",
+        )
+        self._require(
+            "callback_hosts",
+            all(_passes(check_host, host) for host in self.callback_hosts or ()),
+            'hosts like "app.example" or "127.0.0.1:8000": no scheme, no path, no pattern',
+        )
+
+    @property
+    def requests_per_upload(self) -> int:
+        """`max_requests_per_upload` as a number."""
+        if self.max_requests_per_upload is None:
+            return self.send_ahead + 2
+        return self.max_requests_per_upload
 
     def _check_kind(self, setting: dataclasses.Field[Any]) -> None:
         """Raises TypeError for a value of another type than the setting has: "false" is true."""
@@ -201,11 +274,16 @@ class Settings:
             fits = fits and all(isinstance(part, str) for part in value)
         if not fits:
             or_none = ", or None" if optional else ""
-            raise TypeError(f"{setting.name} is {value!r}; it must be {wanted}{or_none}")
+            raise TypeError(f"{self._shown(setting.name)} must be {wanted}{or_none}")
 
     def _require(self, name: str, fulfilled: bool, wanted: str) -> None:
         if not fulfilled:
-            raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")
+            raise ValueError(f"{self._shown(name)} must be {wanted}")
+
+    def _shown(self, name: str) -> str:
+        """The beginning of a message about a setting, with its value if that is no secret."""
+        secret = self.__dataclass_fields__[name].metadata["secret"]
+        return name if secret else f"{name} is {getattr(self, name)!r}; it"
 
     @classmethod
     def from_environ(
@@ -251,10 +329,17 @@ def parse_setting(setting: dataclasses.Field[Any], text: str) -> Any:
     try:
         return number(text)
     except ValueError as exc:
-        ending = "_" + setting.name.rpartition("_")[2]
-        unit = {"_bytes": " of bytes, without a unit", "_s": " of seconds, without a unit"}
+        unit = next((words for end, words in UNITS.items() if setting.name.endswith(end)), "")
         whole = "whole " if number is int else ""
-        raise ValueError(f"it must be a {whole}number{unit.get(ending, '')}") from exc
+        raise ValueError(f"it must be a {whole}number{unit}") from exc
+
+
+def _passes(check: Callable[[str], None], text: str) -> bool:
+    try:
+        check(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_bool(text: str) -> bool:

@@ -27,6 +27,7 @@ from .errors import (
     WrongState,
 )
 from .file_types import is_accept
+from .hosts import is_among
 from .receiving import ExpectedDigest, Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
@@ -111,6 +112,12 @@ class Engine:
                 raise BadRequest(f"{name} is {text!r}; it must be a text")
         if signal_finish_url is not None and not is_http_url(signal_finish_url):
             raise BadRequest("signalFinishURL must be an absolute http or https URL")
+        hosts = self._settings.callback_hosts
+        if signal_finish_url is not None and not is_among(signal_finish_url, hosts):
+            raise BadRequest(
+                "signalFinishURL must lead to one of the server's callback_hosts: "
+                f"{', '.join(hosts or ()) or 'none is allowed'}"
+            )
         lengths: Mapping[str, object] = {"max_length_bytes": max_length_bytes, "length": length}
         for name, value in lengths.items():
             if value is not None and not (isinstance(value, int) and 0 <= value <= MAX_LENGTH):

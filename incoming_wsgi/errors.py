@@ -4,7 +4,8 @@
     ├── BadRequest                 400  the request says something impossible
     │   └── IncompleteBody         400  fewer bytes came than were announced; they are kept
     ├── Forbidden                  403  no right to do this
-    │   └── WrongSecret            403  the ticket's secret is missing or wrong
+    │   ├── WrongSecret            403  the ticket's secret is missing or wrong
+    │   └── WrongSignature         403  not sent by the server, changed on the way, or too old
     ├── NotFound                   404  nothing at this address
     │   └── UploadNotFound         404  never issued, or forgotten because its time was over
     ├── MethodNotAllowed           405
@@ -65,6 +66,7 @@ __all__ = [
     "UploadGone",
     "UploadNotFound",
     "WrongSecret",
+    "WrongSignature",
     "WrongState",
 ]
 
@@ -107,6 +109,26 @@ class WrongSecret(Forbidden):
 
     def __init__(self) -> None:
         super().__init__("backendSecret not given or wrong")
+
+
+class WrongSignature(Forbidden):
+    """`problem` is missing, malformed, wrong or too_old; with the last, `age_s` is how many seconds
+    old the signature is, negative if it is from the future."""
+
+    code = "wrong_signature"
+
+    def __init__(self, *, problem: str, age_s: int | None = None) -> None:
+        explanations = {
+            "missing": "missing. Only the Incoming server may call this, with its signing_key set",
+            "malformed": "malformed; it must be like t=1700000000,v1=0123…, with 64 digits",
+            "wrong": "wrong: it was made with another signing_key, or of another body. "
+            "Check the body's bytes as they came, not a form that was made of them",
+            "too_old": f"too old: {age_s} s. It is a request that was kept and sent again, "
+            "or the clocks differ",
+        }
+        super().__init__(f"X-Incoming-Signature is {explanations[problem]}.")
+        self.problem = problem
+        self.age_s = age_s
 
 
 class NotFound(IncomingError):

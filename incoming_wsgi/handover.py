@@ -5,24 +5,27 @@ was given, and the app answers 200 and a body that begins with "done" or "wait".
 no good answer, and says nothing about the file. When to call, and what follows from the
 answer, is `completion.py`'s business.
 
-No redirect is followed: it would carry the upload's secret to wherever the answer says. Proxies and
-credentials of the environment are not used: the app is a neighbour, not a web site.
+The form goes where the ticket says and nowhere else, for it carries the upload's secret: of the
+redirects those are followed that keep the method and the body, to the same host.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
-from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
+from .config import Settings
+from .hosts import Origin, is_among
+from .posting import Limits, Post
+from .signing import SIGNATURE_HEADER, sign
 from .taking import CompleteUpload
 from .uploads import Upload, log_id
 
@@ -38,10 +41,15 @@ __all__ = [
 
 log = logging.getLogger("incoming_wsgi")
 
-CONNECT_TIMEOUT_S = 10.0
-PLAIN_URL = re.compile(r"[!-~]+")  # what needs no encoding before it is sent
-PLAIN_ANSWER = {"Accept-Encoding": "identity"}
 WORD_BYTES = 4  # "done" and "wait": no more of the answer counts
+MAX_REDIRECTS = 3
+LONGEST_PHRASE = 60  # characters of the status line that a reason repeats
+HEADERS = {
+    "Content-Type": "application/x-www-form-urlencoded",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+    "User-Agent": "incoming_wsgi",
+}
 
 
 class Answer(Enum):
@@ -89,73 +97,76 @@ def handover_fields(upload: Upload, path: Path | None, sha256: str | None = None
     }
 
 
-def call_url(url: str, fields: dict[str, str], timeout_s: float) -> Outcome:
-    """POST `fields` as a form to `url`; what the app says within `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    answered = False
+def call_url(url: str, fields: Mapping[str, str], settings: Settings) -> Outcome:
+    """POST `fields` as a form to `url`, signed if there is a key; what the app says in time."""
+    limits = Limits(settings.handover_timeout_s)
+    body = urlencode(fields).encode("ascii")
+    headers = dict(HEADERS)
+    if settings.signing_key is not None:
+        headers[SIGNATURE_HEADER] = sign(body, settings.signing_key, int(time.time()))
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            request = requests.Request("POST", url, PLAIN_ANSWER, data=fields)
-            prepared = session.prepare_request(request)
-            if PLAIN_URL.fullmatch(url):
-                prepared.url = url  # as it was given, and not as `requests` would write it
-            with session.send(
-                prepared,
-                timeout=(min(CONNECT_TIMEOUT_S, timeout_s), timeout_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                answered = True
-                if response.status_code != 200:
-                    return Outcome(
-                        Answer.NONE,
-                        f"the web app answered {response.status_code} {response.reason}".rstrip(),
-                    )
-                return _understand(_first_bytes(response, deadline))
-    except requests.ConnectTimeout:
-        return Outcome(Answer.NONE, "the web app could not be reached", reached=False)
-    except requests.Timeout:
-        return Outcome(Answer.NONE, f"the web app did not answer within {timeout_s:g} s")
+        for _ in range(1 + MAX_REDIRECTS):
+            if not is_among(url, settings.callback_hosts):
+                reason = "the web app's address is not one of the server's callback_hosts"
+                return Outcome(Answer.NONE, reason, reached=False)
+            with Post(url, body, headers, limits) as response:
+                if response.status_code == 200:
+                    return _understand(_first_bytes(response))
+                said = _status_line(response)
+                if response.status_code not in (307, 308):
+                    return Outcome(Answer.NONE, said)
+                target = _find_target(url, response)
+            if target is None:
+                return Outcome(Answer.NONE, f"{said}, and not to the same host")
+            url = target
+        return Outcome(Answer.NONE, f"{said} again and again")
     except Exception as exc:  # noqa: BLE001 - a URL, or an answer, may fail in ways of its own
-        return _no_answer(fields["id"], exc, answered=answered)
+        # Never the exception itself: it shows the URL, in whose query apps keep secrets.
+        log.info("upload=%s event=no_answer error=%s", log_id(fields["id"]), type(exc).__name__)
+        return _no_answer(limits, settings.handover_timeout_s)
 
 
-def _no_answer(upload_id: str, exc: Exception, *, answered: bool) -> Outcome:
-    """What follows from trouble with a call, `answered` if it came in the middle of the answer."""
-    # Never the exception itself: it shows the URL, in whose query apps keep secrets.
-    cause = _cause(exc)
-    log.info(
-        "upload=%s event=no_answer error=%s cause=%s",
-        log_id(upload_id),
-        type(exc).__name__,
-        type(cause).__name__,
-    )
-    if answered:
+def _no_answer(limits: Limits, timeout_s: float) -> Outcome:
+    if limits.too_long:
+        return Outcome(Answer.NONE, "the web app's answer is too long")
+    if limits.sent and limits.timed_out:
+        return Outcome(Answer.NONE, f"the web app did not answer within {timeout_s:g} s")
+    if limits.answered:
         return Outcome(Answer.NONE, "the web app's answer broke off or could not be read")
-    sent = isinstance(exc, requests.ConnectionError) and not isinstance(cause, NewConnectionError)
-    return Outcome(Answer.NONE, "the web app could not be reached", reached=sent)
+    return Outcome(Answer.NONE, "the web app could not be reached", reached=limits.sent)
 
 
-def _cause(error: Exception) -> object:
-    """What urllib3 says of it."""
-    cause = error.args[0] if error.args else error
-    return getattr(cause, "reason", None) or cause
+def _status_line(response: requests.Response) -> str:
+    """It is shown to the person at the page."""
+    phrase = "".join(filter(str.isprintable, response.reason or ""))[:LONGEST_PHRASE]
+    return f"the web app answered {response.status_code} {phrase}".rstrip()
 
 
-def _first_bytes(response: requests.Response, deadline: float) -> bytes:
-    body = b""
+def _find_target(url: str, response: requests.Response) -> str | None:
+    """Where a redirect leads, if that is the same host over the same line or over a safer one."""
+    location = response.headers.get("Location")
+    if not location:
+        return None
+    target = urljoin(url, location)
     try:
-        for piece in response.iter_content(WORD_BYTES):
-            body += piece
-            if len(body) >= WORD_BYTES:
-                break
-            if time.monotonic() > deadline:
-                raise requests.Timeout
-    except requests.ConnectionError as exc:
-        if isinstance(_cause(exc), ReadTimeoutError):
-            raise requests.Timeout from exc
-        raise
+        old, new = Origin.of(url), Origin.of(target)
+    except ValueError:
+        return None
+    upgrade = (old.scheme, new.scheme) == ("http", "https") and old.name == new.name
+    own_credentials = _credentials(target) in ("", _credentials(url))
+    return target if (old == new or upgrade) and own_credentials else None
+
+
+def _credentials(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[0]
+
+
+def _first_bytes(response: requests.Response) -> bytes:
+    body = b""
+    for piece in response.iter_content(WORD_BYTES):
+        body += piece
+        if len(body) >= WORD_BYTES:
+            break
     return body
 
 

@@ -21,9 +21,11 @@ __all__ = ["SETTINGS", "setting_options", "to_variables"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 UNITS = {  # by the end of a setting's name
+    "_bytes_s": ("BYTES/S", ()),
     "_bytes": ("BYTES", ((1 << 20, "MiB"), (1 << 10, "KiB"))),
     "_s": ("SECONDS", ((86400, "d"), (3600, "h"), (60, "min"))),
 }
+LISTS = {"allow_origins": "ORIGIN,…", "callback_hosts": "HOST,…"}
 SETTINGS = {setting.name: setting for setting in dataclasses.fields(Settings)}
 
 
@@ -80,7 +82,8 @@ def _metavar(setting: dataclasses.Field[Any]) -> str:
     kind = str(setting.type)
     if kind == "bool":
         return "true|false"
-    return {"int": "NUMBER", "Sequence[str]": "ORIGIN,…"}.get(kind.removesuffix(" | None"), "TEXT")
+    number = kind.removesuffix(" | None") == "int"
+    return "NUMBER" if number else LISTS.get(setting.name, "TEXT")
 
 
 def _default_text(setting: dataclasses.Field[Any]) -> str:

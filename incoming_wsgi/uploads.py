@@ -147,6 +147,8 @@ def is_http_url(text: str) -> bool:
             parts.scheme in ("http", "https")
             and parts.port != 0
             and not re.search(r"[\x00-\x1f\x7f]", text)
+            and "\\" not in parts.netloc  # a slash to some readers of URLs: another host
+            and ("[" in parts.netloc) == (":" in (parts.hostname or ""))
             and _is_host(parts.hostname or "")
         )
     except ValueError:  # UnicodeError is one

@@ -7,6 +7,10 @@ Its default limits hold: `client_max_body_size 1m`, requests and answers are buf
 stand in the server block and can say otherwise:
 
     nginx(server.port, folder=tmp_path, directives="client_max_body_size 0;")
+
+It passes the Host that it was asked for, unless `location` says otherwise:
+
+    nginx(server.port, folder=tmp_path, location="proxy_pass http://behind;")
 """
 
 from __future__ import annotations
@@ -36,16 +40,22 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     server {{
         listen {host}:{port};
-        proxy_set_header Host $http_host;
         {directives}
-        location / {{ proxy_pass http://{host}:{upstream_port}; }}
+        location / {{ {location} }}
     }}
+    upstream behind {{ server {host}:{upstream_port}; }}
 }}
 """
+LOCATION = "proxy_set_header Host $http_host; proxy_pass http://{host}:{upstream_port};"
 
 
-def nginx(upstream_port: int, *, folder: Path, directives: str = "") -> Server:
+def nginx(
+    upstream_port: int, *, folder: Path, directives: str = "", location: str = LOCATION
+) -> Server:
     """nginx in front of `upstream_port`, not yet started; its files are below `folder`.
+
+    In `location`, what `location /` says, {host} and {upstream_port} are the server behind it; it
+    has the name `behind` too.
 
     Its error log is the server's `log`.
     """
@@ -63,6 +73,7 @@ def nginx(upstream_port: int, *, folder: Path, directives: str = "") -> Server:
             port=port,
             upstream_port=upstream_port,
             directives=directives,
+            location=location.format(host=HOST, upstream_port=upstream_port),
         )
     )
     # -e: before it has read where its log is, it would write to a file of the machine's.

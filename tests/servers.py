@@ -6,7 +6,8 @@
         server.kill()       # SIGKILL to master and workers: a crash
         server.start()      # again, on the same port
 
-Whatever the test does, nothing that was started here is left running.
+Whatever the test does, nothing that was started here is left running. The other servers that people
+use take the same arguments: `waitress`, `uwsgi`, `cheroot`, `wsgiref`.
 """
 
 from __future__ import annotations
@@ -20,18 +21,28 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import make_server
 
+import wsgiref_server
 from gunicorn.config import Config
 from waiting import wait_until
+from wsgiref_server import SilentHandler, ThreadingServer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["Server", "free_port", "gunicorn", "serving"]
+__all__ = [
+    "Server",
+    "cheroot",
+    "free_port",
+    "gunicorn",
+    "serving",
+    "uwsgi",
+    "waitress",
+    "wsgiref",
+]
 
 HOST = "127.0.0.1"
 # gunicorn waits 30 s for a worker that was told to end while it was being born, and missed it.
@@ -144,30 +155,83 @@ def gunicorn(
     folder: Path,
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
+    worker_class: str = "gthread",
 ) -> Server:
-    """gunicorn with threads serving `application` ("module:name"), not yet started.
+    """gunicorn serving `application` ("module:name"), with threads or `sync`, not yet started.
 
     `arguments` come after the common ones and win over them; `folder` is where it runs and logs.
     """
     port = port or free_port()
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"{HOST}:{port}"]
-    # Longer than a request may wait on a line that a test has made slow: by itself gunicorn closes
-    # a connection after 2 s, and a request that is on its way to it then comes to nothing.
-    command += ["--worker-class", "gthread", "--threads", "8", "--keep-alive", "75"]
+    command += ["--worker-class", worker_class]
+    if worker_class == "gthread":  # which sync workers become, too, when they get threads
+        # Longer than a request may wait on a line that a test has made slow: by itself gunicorn
+        # closes a connection after 2 s, and a request that is on its way to it then comes to
+        # nothing.
+        command += ["--threads", "8", "--keep-alive", "75"]
     if "control_socket_disable" in Config().settings:  # gunicorn 25 and later
         command += ["--no-control-socket"]
     return Server([*command, *arguments], port=port, folder=folder, environ=environ)
 
 
-class ThreadingServer(ThreadingMixIn, WSGIServer):
-    daemon_threads = False  # joined at the end, so that none is left behind
+def waitress(
+    application: str,
+    *arguments: str,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Server:
+    """waitress with its four threads, not yet started; see `gunicorn` for the arguments."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "waitress", f"--listen={HOST}:{port}", *arguments, application]
+    return Server(command, port=port, folder=folder, environ=environ)
 
 
-class SilentHandler(WSGIRequestHandler):
-    timeout = 30
+def uwsgi(
+    application: str,
+    *arguments: str,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Server:
+    """uWSGI speaking HTTP with one process of four threads, not yet started; see `gunicorn`.
 
-    def log_message(self, *args: object) -> None:
-        pass
+    It does not log requests: the path of an upload contains its ticket.
+    """
+    port = port or free_port()
+    command = [sys.executable, "-c", "import pyuwsgi; pyuwsgi.run()", "--module", application]
+    command += ["--http-socket", f"{HOST}:{port}", "--master", "--die-on-term", "--need-app"]
+    command += ["--enable-threads", "--threads", "4", "--disable-logging"]
+    return Server([*command, *arguments], port=port, folder=folder, environ=environ)
+
+
+def cheroot(
+    application: str,
+    *arguments: str,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Server:
+    """cheroot with its ten threads, not yet started; see `gunicorn` for the arguments."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "cheroot", application, "--bind", f"{HOST}:{port}", *arguments]
+    return Server(command, port=port, folder=folder, environ=environ)
+
+
+def wsgiref(
+    application: str,
+    *,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    port: int | None = None,
+    threads: bool = False,
+) -> Server:
+    """The standard library's server, not yet started: one request at a time, or with `threads` as
+    many as come."""
+    port = port or free_port()
+    command = [sys.executable, wsgiref_server.__file__, application, str(port)]
+    command += ["--threads"] if threads else []
+    return Server(command, port=port, folder=folder, environ=environ)
 
 
 @contextmanager

@@ -9,9 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 from click.testing import CliRunner
 from servers import free_port, serving
 from waiting import wait_until
@@ -76,6 +78,9 @@ UNIT_AND_DEFAULT = {
     "max_chunk_bytes": ("BYTES", "16777216 = 16 MiB"),
     "send_ahead": ("NUMBER", "4"),
     "max_length_bytes": ("BYTES", "none"),
+    "max_requests_per_upload": ("NUMBER", "none"),
+    "min_rate_bytes_s": ("BYTES/S", "1024"),
+    "stall_timeout_s": ("SECONDS", "30"),
     "idle_timeout_s": ("SECONDS", "43200 = 12 h"),
     "handover_timeout_s": ("SECONDS", "55"),
     "handover_retry_s": ("SECONDS", "1"),
@@ -91,6 +96,8 @@ UNIT_AND_DEFAULT = {
     "allow_origins": ("ORIGIN,…", "*"),
     "backend_api": ("TRUE|FALSE", "true"),
     "backend_token": ("TEXT", "none"),
+    "signing_key": ("TEXT", "none"),
+    "callback_hosts": ("HOST,…", "none"),
     "background": ("TRUE|FALSE", "true"),
     "database": ("TEXT", "none"),
 }
@@ -138,7 +145,7 @@ def test_the_table_in_the_documentation_is_that_of_the_settings():
         assert settings == Settings(), setting.name
 
 
-@pytest.mark.parametrize("command", ["serve", "list", "housekeeping", "show x"])
+@pytest.mark.parametrize("command", ["serve", "list", "housekeeping", "show x", "retry x"])
 def test_a_missing_storage_folder_is_one_clear_line(command):
     done = run(*command.split())
     assert done.exit_code == 1
@@ -148,7 +155,7 @@ def test_a_missing_storage_folder_is_one_clear_line(command):
     )
 
 
-@pytest.mark.parametrize("command", ["serve", "list", "housekeeping", "show x"])
+@pytest.mark.parametrize("command", ["serve", "list", "housekeeping", "show x", "retry x"])
 def test_a_misspelt_variable_is_refused(command, folder):
     done = run(*command.split(), "--storage-dir", folder, INCOMING_CHUNKBYTES="1")
     assert done.exit_code == 1
@@ -203,7 +210,7 @@ def test_a_storage_folder_that_cannot_be_is_one_clear_line(tmp_path):
 # a look at uploads
 
 
-@pytest.mark.parametrize("command", ["list", "housekeeping", "show x"])
+@pytest.mark.parametrize("command", ["list", "housekeeping", "show x", "retry x"])
 def test_looking_makes_no_folder(command, folder):
     done = run(*command.split(), "--storage-dir", folder)
     assert done.exit_code == 1
@@ -211,7 +218,7 @@ def test_looking_makes_no_folder(command, folder):
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("command", ["list", "show x"])
+@pytest.mark.parametrize("command", ["list", "show x", "retry x"])
 def test_looking_makes_no_database(command, tmp_path):
     done = run(*command.split(), "--storage-dir", tmp_path)
     assert done.exit_code == 1
@@ -270,10 +277,11 @@ def test_looking_changes_nothing(incoming, folder):
     assert incoming.status(ticket) == before
 
 
+@pytest.mark.parametrize("command", ["show", "retry"])
 @pytest.mark.parametrize("upload_id", ["00000000-0000-4000-8000-000000000000", "12345678", ""])
-def test_an_unknown_upload_is_one_clear_line(incoming, folder, upload_id):
+def test_an_unknown_upload_is_one_clear_line(incoming, folder, upload_id, command):
     incoming.new_upload(signal_finish_url=NOBODY)
-    done = run("show", upload_id, "--storage-dir", folder)
+    done = run(command, upload_id, "--storage-dir", folder)
     assert done.exit_code == 1
     assert done.output.startswith(f"Error: There is no upload {upload_id}")
 
@@ -287,6 +295,104 @@ def test_a_database_elsewhere_is_found(folder, tmp_path):
     assert done.output.split()[0] == ticket
     done = run("list", INCOMING_STORAGE_DIR=str(folder), INCOMING_DATABASE=str(database))
     assert done.output.split()[0] == ticket
+
+
+# secrets
+
+
+def test_a_secret_of_a_variable_is_not_in_the_help():
+    secrets = {"INCOMING_SIGNING_KEY": "geheim" * 5, "INCOMING_BACKEND_TOKEN": "geheim" * 5}
+    assert "geheim" not in run("serve", "--help", **secrets).output
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_a_key_that_is_too_short_is_refused_and_not_shown(folder, how):
+    options = ["--signing-key", "geheim"] if how == "option" else []
+    variables = {} if how == "option" else {"INCOMING_SIGNING_KEY": "geheim"}
+    done = run("serve", "--storage-dir", folder, *options, **variables)
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: signing_key must be 16 characters or more")
+    assert "geheim" not in done.output
+
+
+# retry
+
+
+def make_failed(incoming, file, url=NOBODY) -> str:
+    """An upload that its app has not confirmed in time."""
+    ticket = incoming.new_upload(signal_finish_url=url)
+    with serving(incoming) as server:
+        upload_file(file, f"{server}/frontend/uploads/{ticket}", wait=False)
+    while incoming.status(ticket).state is not UploadState.FAILED:
+        incoming.do_housekeeping()
+    return ticket
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_retry_hands_a_failed_upload_over_again(folder, file, whole):
+    server = Incoming(folder, background=False, confirm_timeout_s=0.01)
+    with closing(server), web_app(reply(200, b"wait"), reply()) as app:
+        ticket = make_failed(server, file, app.url)
+        done = run("retry", ticket if whole else ticket[:8], "--storage-dir", folder)
+        assert done.exit_code == 0
+        assert words(done.output) == (
+            f"{ticket[:8]} is due again. A running server hands it over within seconds; where none "
+            "runs, start it, or see `incoming housekeeping`."
+        )
+        assert server.status(ticket).state is UploadState.COMPLETE
+        assert len(app.handovers) == 1  # the command itself calls nobody
+        assert run("housekeeping", "--storage-dir", folder).output == "1 thing done.\n"
+        assert server.status(ticket).state is UploadState.FINISHED
+        assert [h.form["attempt"] for h in app.handovers] == ["1", "2"]
+        assert app.handovers[1].content == b"0123456789"
+
+
+def test_a_running_server_hands_over_what_is_retried_by_command(folder, file):
+    server = Incoming(folder, background=False, confirm_timeout_s=0.01)
+    with closing(server), web_app(reply(200, b"wait"), reply()) as app:
+        ticket = make_failed(server, file, app.url)
+        with closing(Incoming(folder)) as running:
+            running.start_background()
+            run("retry", ticket, "--storage-dir", folder)
+            app.wait_for(2)
+
+
+def test_what_has_not_failed_is_not_retried_and_said_why(incoming, folder, file):
+    def said() -> str:
+        done = run("retry", ticket, "--storage-dir", folder)
+        assert done.exit_code == 1
+        assert done.output.startswith(f"Error: {ticket[:8]} is ")
+        return words(done.output).removeprefix(f"Error: {ticket[:8]} is ")
+
+    def retry_while_asked(handover, handler):
+        during.append(said())
+        reply(200, b"wait")(handover, handler)
+
+    during: list[str] = []
+    with web_app(retry_while_asked) as app, serving(incoming) as url:
+        ticket = incoming.new_upload(signal_finish_url=app.url)
+        assert said() == "CREATED: nothing of its file is stored yet."
+        page = f"{url}/frontend/uploads/{ticket}"
+        headers = {"Content-Range": "bytes 0-4/10"}
+        requests.put(page, b"01234", headers=headers, timeout=30).raise_for_status()
+        assert said() == "UPLOADING: its file is not complete yet."
+        headers = {"Content-Range": "bytes 5-9/10"}
+        requests.put(page, b"56789", headers=headers, timeout=30).raise_for_status()
+        assert re.fullmatch(r"COMPLETE: it is going to .* by itself, next at 20.*Z\.", said())
+        incoming.do_housekeeping()
+        assert during == ["HANDING_OVER: the web app is being asked at this moment."]
+        assert re.fullmatch(r"AWAITING_CONFIRMATION: the web app has .* until 20.*Z\.", said())
+        incoming.finish_upload(ticket)
+        assert said() == "FINISHED: the web app has taken its file."
+        ticket = incoming.new_upload(signal_finish_url=app.url)
+        incoming.cancel_upload(ticket)
+        assert said() == "CANCELLED: its bytes are deleted."
+
+
+def test_every_command_is_in_the_documentation():
+    text = "".join(path.read_text() for path in DOCS.glob("*.md"))
+    for name in main.commands:
+        assert f"incoming {name}" in text, name
 
 
 # housekeeping

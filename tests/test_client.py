@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import inspect
 import io
 import os
@@ -11,7 +12,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import bottle
@@ -28,6 +29,7 @@ from incoming_wsgi import (
     FileTooLarge,
     Forbidden,
     Incoming,
+    IncomingError,
     NotFound,
     TooLarge,
     Unavailable,
@@ -35,6 +37,7 @@ from incoming_wsgi import (
     UploadNotFound,
     UploadState,
     WrongSecret,
+    WrongSignature,
     WrongState,
 )
 from incoming_wsgi.client import Handover, HandoverFailed, IncomingClient, upload_file
@@ -530,6 +533,195 @@ def test_what_the_server_posts_is_read(client, file, url, content):
     cancelled = Handover.from_params(cancelled.form, secret="s")
     assert (cancelled.cancelled, cancelled.cancel_reason) == (True, "no more")
     assert (cancelled.path, cancelled.length) == (None, None)
+
+
+# signed handovers
+
+KEY, OTHER_KEY = "0123456789abcdef", "fedcba9876543210"
+# Made with: printf '%s' '1700000000.id=1a2b&…' | openssl dgst -sha256 -hmac 0123456789abcdef
+BODY = (
+    b"id=1a2b&filename=%2Fsrv%2Ffiles%2F1a2b&filenameFromBrowser=%C3%84rger+%E2%82%AC.txt"
+    b"&backendSecret=s&signalFinishSecret=s&cancelled=no&cancelReason=&deliveryId=d1&attempt=3"
+    b"&length=10"
+)
+DIGEST = "006400f0d960839e07101ee894945b2c394525c8647b0eebe846561ab63734a9"
+SIGNED_AT = 1_700_000_000
+SIGNATURE = f"t={SIGNED_AT},v1={DIGEST}"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the time at which handovers are read."""
+
+    def set_clock(at: float) -> None:
+        monkeypatch.setattr("incoming_wsgi.client.time.time", lambda: at)
+
+    set_clock(SIGNED_AT + 1)
+    return set_clock
+
+
+def read(signature=SIGNATURE, body=BODY, key=KEY, **more):
+    return Handover.from_body(body, signature=signature, signing_key=key, **more)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("body", [BODY, bytearray(BODY), memoryview(BODY)])
+def test_a_signed_handover_is_read(body):
+    assert read(body=body) == Handover(
+        id="1a2b",
+        path=Path("/srv/files/1a2b"),
+        filename_from_browser="Ärger €.txt",
+        relative_path=None,
+        cancelled=False,
+        cancel_reason="",
+        delivery_id="d1",
+        attempt=3,
+        length=10,
+        sha256=None,
+    )
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("signature", "problem"),
+    [
+        (None, "missing"),
+        ("", "missing"),
+        (f"t={SIGNED_AT},v1={'0' * 64}", "wrong"),
+        (f"t={SIGNED_AT + 1},v1={DIGEST}", "wrong"),  # the time is signed too
+        (f"t=0{SIGNED_AT},v1={DIGEST}", "wrong"),
+        (f"v1={DIGEST}", "malformed"),
+        (f"t={SIGNED_AT}", "malformed"),
+        (f"t={SIGNED_AT},t={SIGNED_AT},v1={DIGEST}", "malformed"),
+        (f"t=,v1={DIGEST}", "malformed"),
+        (f"t=-1,v1={DIGEST}", "malformed"),
+        (f"t=1.7e9,v1={DIGEST}", "malformed"),
+        (f"t=١,v1={DIGEST}", "malformed"),
+        (f"t={'9' * 5000},v1={DIGEST}", "malformed"),
+        (f"t={SIGNED_AT},v1={DIGEST[:-1]}", "malformed"),
+        (f"t={SIGNED_AT},v1={DIGEST[:-1]}é", "malformed"),
+        (f"t={SIGNED_AT},v1={DIGEST},v1=", "malformed"),
+        (f"t={SIGNED_AT},v2={DIGEST}", "malformed"),
+        (SIGNATURE + ",x=" + "y" * 5000, "malformed"),
+        (DIGEST, "malformed"),
+    ],
+)
+def test_a_signature_that_is_none_is_refused_and_said_why(signature, problem):
+    with pytest.raises(WrongSignature, match=f"^X-Incoming-Signature is {problem}") as caught:
+        read(signature)
+    assert isinstance(caught.value, Forbidden)
+    assert (caught.value.code, caught.value.status) == ("wrong_signature", 403)
+    assert caught.value.problem == problem
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    "body", [BODY + b"&x=", BODY[:-1], BODY.replace(b"no", b"yes"), b"", BODY.lower()]
+)
+def test_a_body_that_was_changed_on_the_way_is_refused(body):
+    with pytest.raises(WrongSignature, match="is wrong"):
+        read(body=body)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_signature_is_looked_at_before_anything_else():
+    with pytest.raises(WrongSignature):
+        read(body=b"cancelled=maybe")
+    with pytest.raises(WrongSignature):
+        read(signature=None, secret="another")
+
+
+def test_a_handover_that_is_kept_and_sent_again_is_refused_when_its_time_is_over(clock):
+    for age_s in (-300, 0, 300):
+        clock(SIGNED_AT + age_s)
+        assert read().attempt == 3
+    for age_s in (-301, 301, 86400):
+        clock(SIGNED_AT + age_s)
+        with pytest.raises(WrongSignature, match=f"is too old: {age_s} s") as caught:
+            read()
+        assert (caught.value.problem, caught.value.age_s) == ("too_old", age_s)
+    clock(SIGNED_AT + 86400)
+    assert read(window_s=90000).attempt == 3
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_key_can_be_changed_without_a_gap():
+    # The app knows both, the server signs with either.
+    assert read(key=[OTHER_KEY, KEY]).id == "1a2b"
+    assert read(key=(KEY, OTHER_KEY)).id == "1a2b"
+    # Or the server signs with both, the app knows one.
+    assert read(f"t={SIGNED_AT},v1={'0' * 64},v1={DIGEST}").id == "1a2b"
+    assert read(f" v1={DIGEST} , t={SIGNED_AT}, v1={'0' * 64}, v2=later").id == "1a2b"
+    with pytest.raises(WrongSignature, match="is wrong"):
+        read(key=OTHER_KEY)
+    with pytest.raises(WrongSignature, match="is wrong"):
+        read(f"t={SIGNED_AT},v1={'0' * 64},v1={'1' * 64}", key=[KEY, OTHER_KEY])
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"key": ""}, ValueError),
+        ({"key": []}, ValueError),
+        ({"key": "short"}, ValueError),
+        ({"key": [KEY, "short"]}, ValueError),
+        ({"key": None}, TypeError),  # a variable that is not set must not open the door
+        ({"key": KEY.encode()}, TypeError),
+        ({"body": BODY.decode()}, TypeError),
+    ],
+)
+def test_a_key_or_body_that_cannot_be_is_the_programmers_mistake(arguments, error):
+    with pytest.raises(error) as caught:
+        read(**arguments)
+    assert "short" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_secret_of_the_ticket_is_looked_at_too_if_it_is_given():
+    assert read(secret="s").id == "1a2b"
+    for secret in ("", "S"):
+        with pytest.raises(WrongSecret):
+            read(secret=secret)
+
+
+@pytest.mark.parametrize("body", [b"id=%FF", b"id", b"\xff", b"id=1&" * 101, b""])
+def test_a_signed_body_that_is_no_form_is_a_bad_request(body):
+    at = int(time.time())
+    digest = hmac.digest(KEY.encode(), b"%d." % at + body, "sha256").hex()
+    with pytest.raises(BadRequest):
+        read(f"t={at},v1={digest}", body)
+
+
+def test_a_view_of_bottle_reads_what_the_server_signs(tmp_path, file, content):
+    """As docs/client.md has it."""
+    app = bottle.Bottle()
+    seen = []
+
+    @app.post("/finished")
+    def finished():
+        try:
+            handover = Handover.from_body(
+                bottle.request.body.read(),
+                signature=bottle.request.get_header("X-Incoming-Signature"),
+                signing_key=KEY,
+            )
+        except IncomingError as exc:
+            return bottle.HTTPResponse(str(exc), exc.status)
+        seen.append((handover.path.read_bytes(), handover.filename_from_browser))
+        return "done"
+
+    incoming = Incoming(tmp_path / "storage", signing_key=KEY)
+    with closing(incoming), serving(incoming) as url, serving(app) as app_url:
+        ticket = incoming.new_upload(signal_finish_url=f"{app_url}/finished", secret="s")
+        assert upload_file(file, f"{url}/frontend/uploads/{ticket}").state is UploadState.FINISHED
+        answer = requests.post(f"{app_url}/finished", data=FORM, timeout=30)
+    assert (answer.status_code, answer.text.split(".")[0]) == (
+        403,
+        "X-Incoming-Signature is missing",
+    )
+    assert seen == [(content, "Überfahrt 1.bin")]
 
 
 # sending a file

@@ -17,6 +17,8 @@ def test_variables_become_settings_of_the_right_kind():
             "INCOMING_ALLOW_ORIGINS": "https://a.example, https://b.example",
             "INCOMING_BACKEND_API": "false",
             "INCOMING_BACKEND_TOKEN": "t0ken",
+            "INCOMING_SIGNING_KEY": "0123456789abcdef",
+            "INCOMING_CALLBACK_HOSTS": "app.example, 127.0.0.1:8000,[::1]:80",
             "UNRELATED": "x",
         },
         backend_api=True,
@@ -28,6 +30,8 @@ def test_variables_become_settings_of_the_right_kind():
     assert settings.allow_origins == ("https://a.example", "https://b.example")
     assert settings.backend_api is False
     assert settings.backend_token == "t0ken"
+    assert settings.signing_key == "0123456789abcdef"
+    assert settings.callback_hosts == ("app.example", "127.0.0.1:8000", "[::1]:80")
 
 
 def test_defaults_are_those_of_the_design():
@@ -41,6 +45,7 @@ def test_defaults_are_those_of_the_design():
     assert settings.durability == "process"
     assert settings.allow_origins == ("*",)
     assert settings.backend_api is False
+    assert (settings.signing_key, settings.callback_hosts) == (None, None)
 
 
 def test_what_origins_may_be():
@@ -92,9 +97,16 @@ def test_an_unknown_keyword_is_a_type_error():
 
 @pytest.mark.parametrize("text", ["", "none", "None"])
 def test_none_in_a_variable_is_none(text):
-    names = ("backend_token", "database", "max_length_bytes", "allow_origins")
+    names = (
+        "backend_token",
+        "database",
+        "max_length_bytes",
+        "allow_origins",
+        "signing_key",
+        "callback_hosts",
+    )
     _, settings = Settings.from_environ({f"INCOMING_{name.upper()}": text for name in names})
-    assert [getattr(settings, name) for name in names] == [None] * 4
+    assert [getattr(settings, name) for name in names] == [None] * 6
 
 
 @pytest.mark.parametrize(
@@ -116,3 +128,64 @@ def test_none_in_a_variable_is_none(text):
 def test_a_value_of_another_type_is_a_type_error_that_names_it(name, value, message):
     with pytest.raises(TypeError, match=message):
         Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "http://a.example",
+        "a.example/",
+        "a.example/x",
+        "*.example",
+        "u@a.example",
+        "a.example:0",
+        "a.example:65536",
+        "a.example:http",
+        "[::1",
+        "[a.example]",
+        "::1:::",
+        "a b",
+        "a..b",
+        "a.example\\",
+    ],
+)
+def test_what_is_no_host_is_refused(host):
+    with pytest.raises(ValueError, match=r"callback_hosts is .*; it must be hosts like"):
+        Settings(callback_hosts=["good.example", host])
+
+
+# secrets
+
+
+@pytest.mark.parametrize("name", ["signing_key", "backend_token"])
+def test_a_secret_is_not_shown(name):
+    settings = Settings(**{name: "geheim-geheim-geheim"})
+    assert getattr(settings, name) == "geheim-geheim-geheim"
+    assert "geheim" not in repr(settings)
+    assert "geheim" not in f"{settings}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("signing_key", "geheim", ValueError),
+        ("signing_key", "geheim geheim geheim", ValueError),
+        ("signing_key", "geheim-geheim-geheim\n", ValueError),
+        ("signing_key", "géheim-geheim-geheim", ValueError),
+        ("signing_key", b"geheim-geheim-geheim", TypeError),
+        ("signing_key", ["geheim-geheim-geheim"], TypeError),
+        ("backend_token", b"geheim-geheim-geheim", TypeError),
+        ("backend_token", "", ValueError),
+    ],
+)
+def test_a_secret_that_cannot_be_is_refused_without_being_shown(name, value, error):
+    with pytest.raises(error, match=f"^{name} must be ") as caught:
+        Settings(**{name: value})
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_short_key_in_a_variable_is_refused_without_being_shown():
+    with pytest.raises(ValueError, match=r"^signing_key must be 16 characters") as caught:
+        Settings.from_environ({"INCOMING_SIGNING_KEY": "geheim"})
+    assert "geheim" not in str(caught.value)

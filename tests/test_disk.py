@@ -203,6 +203,15 @@ def test_what_does_not_fit_on_the_disk_is_refused_at_the_beginning(make, disk):
     TestApp(incoming).post_json(url, {"filename": "a", "length": 2 * MIB})
 
 
+def test_what_would_not_fit_on_an_empty_disk_is_too_large(make, disk):
+    incoming = make("disk/incoming", min_free_bytes=4 * MIB)
+    response, _ = declare(incoming, 12 * MIB + 1, status=413)
+    assert (response.json["code"], response.json["max_length_bytes"]) == (
+        "file_too_large",
+        12 * MIB,
+    )
+
+
 def test_uploads_leave_room_for_the_database(make, disk):
     incoming = make("disk/incoming", min_free_bytes=2 * MIB)
     _, url = declare(incoming, 8 * MIB)

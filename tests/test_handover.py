@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import copy
 import errno
+import hmac
 import os
 import pickle
+import re
 import sys
 import threading
 import time
@@ -18,7 +20,7 @@ from waiting import wait_until
 from webapp import reply, web_app
 from webtest import TestApp
 
-from incoming_wsgi import Incoming, UploadState, WrongSecret, WrongState
+from incoming_wsgi import BadRequest, Incoming, UploadState, WrongSecret, WrongState
 from incoming_wsgi.states import Event
 
 CONTENT = b"all the bytes of the file"
@@ -262,7 +264,7 @@ def not_gzip(handover, handler):
         (reply(200, b"DONE"), "neither done nor wait"),
         (reply(200, b" done"), "neither done nor wait"),
         (hang_up, "could not be reached"),
-        (garbage, "could not be reached"),
+        (garbage, "broke off or could not be read"),
         (broken_off, "broke off or could not be read"),
         (not_gzip, "broke off or could not be read"),
     ],
@@ -543,6 +545,139 @@ def test_a_done_that_comes_after_the_lease_was_lost_counts(make, tmp_path):
         assert incoming.status(upload_id).state is UploadState.FINISHED
         incoming.do_housekeeping()
         assert len(app.handovers) == 1
+
+
+# signed
+
+
+KEY = "0123456789abcdef"
+
+
+def signature_of(handover) -> tuple[int, str]:
+    """The time and the digest in the header."""
+    found = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", handover.headers["X-Incoming-Signature"])
+    return int(found[1]), found[2]
+
+
+def is_signed(handover) -> bool:
+    at, digest = signature_of(handover)
+    expected = hmac.digest(KEY.encode(), b"%d." % at + handover.body, "sha256").hex()
+    return digest == expected and abs(time.time() - at) < 60
+
+
+def test_a_handover_is_signed_over_its_time_and_its_body(make):
+    incoming = make(signing_key=KEY)
+    with web_app() as app:
+        upload(incoming, incoming.new_upload(signal_finish_url=app.url, secret="a&b=c ß"))
+        (handover,) = app.wait_for(1)
+    assert is_signed(handover)
+
+
+def test_each_attempt_is_signed_anew(make, monkeypatch):
+    incoming = make(signing_key=KEY, background=False, handover_retry_s=0.001)
+    with web_app(reply(500), reply()) as app:
+        upload(incoming, incoming.new_upload(signal_finish_url=app.url))
+        incoming.do_housekeeping()
+        began = int(time.time())
+        wait_until(lambda: time.time() >= began + 1, "another second")
+        wait_until(incoming.do_housekeeping, "the next attempt")
+        first, second = app.handovers
+    assert is_signed(first)
+    assert is_signed(second)
+    assert signature_of(second)[0] > signature_of(first)[0]
+
+
+def test_a_cancellation_is_signed(make):
+    incoming = make(signing_key=KEY)
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        TestApp(incoming).delete(f"/frontend/uploads/{upload_id}")
+        (handover,) = app.wait_for(1)
+    assert handover.form["cancelled"] == "yes"
+    assert is_signed(handover)
+
+
+def test_without_a_key_nothing_is_signed(make):
+    incoming = make()
+    with web_app() as app:
+        upload(incoming, incoming.new_upload(signal_finish_url=app.url))
+        (handover,) = app.wait_for(1)
+    assert "X-Incoming-Signature" not in handover.headers
+
+
+# allowed hosts
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("http://evil/", ["good"]),
+        ("http://good@evil/", ["good"]),
+        ("http://good:80@evil/", ["good", "good:80"]),
+        ("http://evil/@good/", ["good"]),
+        ("http://evil#@good/", ["good"]),
+        ("http://evil?@good/", ["good"]),
+        ("http://good\\@evil/", ["good", "evil"]),  # one parser's host is another's path
+        ("http://good.evil/", ["good"]),
+        ("http://evilgood/", ["good"]),
+        ("http://good:8080/", ["good:80"]),
+        ("https://good/", ["good:80"]),
+        ("http://[::2]/", ["::1"]),
+        ("http://[::1]:81/", ["[::1]:80"]),
+        ("http://127.1/", ["127.0.0.1"]),
+        ("http://good/", []),
+    ],
+)
+def test_no_ticket_is_issued_for_a_host_that_is_not_allowed(make, url, hosts):
+    incoming = make(callback_hosts=hosts, background=False)
+    with pytest.raises(BadRequest) as caught:
+        incoming.new_upload(signal_finish_url=url)
+    assert str(caught.value) == (
+        "signalFinishURL must lead to one of the server's callback_hosts: "
+        f"{', '.join(hosts) or 'none is allowed'}"
+    )
+    assert incoming._tickets.count_by_state() == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("http://good/", None),
+        ("http://GOOD./x", ["other", "good"]),
+        ("http://good/x", ["Good."]),
+        ("http://user:word@good:99/", ["good"]),
+        ("http://good/", ["good:80"]),
+        ("https://good/", ["good:443"]),
+        ("http://[0:0::1]/", ["[::1]"]),
+        ("http://[::1]:8000/", ["::1"]),
+        ("http://[::1]:8000/", ["[0::1]:8000"]),
+        ("http://BÜCHER.example/", ["xn--bcher-kva.example"]),
+        ("http://xn--bcher-kva.example/", ["bücher.example"]),
+        ("http://127.0.0.1:8000/", ["127.0.0.1"]),
+    ],
+)
+def test_a_ticket_is_issued_for_a_host_that_is_allowed(make, url, hosts):
+    incoming = make(callback_hosts=hosts, background=False)
+    assert incoming.status(incoming.new_upload(signal_finish_url=url)).signal_finish_url == url
+
+
+def test_a_host_that_is_not_allowed_any_more_is_not_called(make):
+    first = make(background=False)
+    with web_app() as app:
+        upload_id = first.new_upload(signal_finish_url=app.url)
+        upload(first, upload_id)
+        cancelled = first.new_upload(signal_finish_url=app.url)
+        TestApp(first).delete(f"/frontend/uploads/{cancelled}")
+        second = make(background=False, callback_hosts=["app.example"])
+        assert second.do_housekeeping() == 2
+        assert app.handovers == []
+        reason = "the web app's address is not one of the server's callback_hosts"
+        assert second.status(upload_id).reason == reason
+        assert not second.status(cancelled).notified
+        # And when it is allowed again, it is called after all.
+        third = make(callback_hosts=["127.0.0.1"])
+        wait_for_state(third, upload_id, "FINISHED")
+        app.wait_for(2)
 
 
 # wait
@@ -1061,6 +1196,52 @@ def test_a_secret_that_is_given_is_checked_in_the_app_too(make):
         with pytest.raises(WrongSecret):
             call(upload_id, secret="S")
     incoming.cancel_upload(upload_id, secret="s")
+
+
+# the outcome, for who has missed it
+
+
+def test_the_outcome_can_be_asked_for_again_when_the_answer_that_told_it_was_lost(make):
+    incoming = make(backend_api=True)
+    page = TestApp(incoming, extra_environ={"REMOTE_ADDR": "127.0.0.1"})
+    with web_app() as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        url = upload(incoming, upload_id)
+        wait_for_state(incoming, upload_id, "FINISHED")
+        last_chunk = {"Content-Range": f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}"}
+        for _ in range(2):  # this answer may get lost as well
+            assert page.get(url).json["state"] == "FINISHED"
+            assert page.get(f"/backend/uploads/{upload_id}").json["state"] == "FINISHED"
+            assert incoming.status(upload_id).state is UploadState.FINISHED
+            # And who repeats what was not answered learns the same.
+            assert page.put(url, CONTENT, headers=last_chunk).json["state"] == "FINISHED"
+            declared = {"filename": "Grüße.txt", "length": len(CONTENT)}
+            assert page.post_json(url, declared).json["state"] == "FINISHED"
+        assert len(app.handovers) == 1
+
+
+def test_a_failed_outcome_can_be_asked_for_again_and_retried_until_it_is_forgotten(make):
+    incoming = make(background=False, confirm_timeout_s=0.01)
+    page = TestApp(incoming)
+    with web_app(reply(200, b"wait"), reply()) as app:
+        upload_id = incoming.new_upload(signal_finish_url=app.url)
+        url = upload(incoming, upload_id)
+        while incoming.status(upload_id).state is not UploadState.FAILED:
+            incoming.do_housekeeping()
+        for _ in range(2):
+            seen = page.get(url).json
+            assert (seen["state"], seen["reason"]) == (
+                "FAILED",
+                "the web app did not confirm within 0.01 s",
+            )
+        incoming.retry_handover(upload_id)
+        with pytest.raises(WrongState) as caught:  # the answer to that was lost, and it is repeated
+            incoming.retry_handover(upload_id)
+        assert caught.value.state == "COMPLETE"
+        incoming.do_housekeeping()
+        assert page.get(url).json["state"] == "FINISHED"
+        assert [h.form["attempt"] for h in app.handovers] == ["1", "2"]
+        assert app.handovers[0].form["deliveryId"] == app.handovers[1].form["deliveryId"]
 
 
 # many at once, and for how long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 import subprocess
@@ -10,7 +11,18 @@ from pathlib import Path
 from servers import gunicorn
 from webapp import reply, web_app
 
+from incoming_wsgi.signing import sign
+
 DOCUMENT = Path(__file__).parents[1] / "docs" / "http.md"
+
+
+def test_the_example_of_a_signature_is_right():
+    text = " ".join(DOCUMENT.read_text().split())
+    key, time, body, digest = re.search(
+        r"with the key `(\w+)`, the time `(\d+)` and the body `(\S+)` the digest is `(\w+)`", text
+    ).groups()
+    assert hmac.digest(key.encode(), f"{time}.{body}".encode(), "sha256").hex() == digest
+    assert sign(body.encode(), key, int(time)) == f"t={time},v1={digest}"
 
 
 def test_the_commands_of_the_document_do_what_it_says(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +13,12 @@ from urllib.parse import parse_qsl
 
 @dataclass
 class Handover:
-    """One POST to the callback: its path with the query, and its form."""
+    """One POST to the callback: its path with the query, its form, and how that came."""
 
     path: str
     form: dict[str, str]
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None  # of the file at that moment
 
 
@@ -75,7 +77,7 @@ def web_app(*replies: Reply, port: int = 0) -> Iterator[WebApp]:
             form = dict(
                 parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
             )
-            handover = Handover(self.path, form)
+            handover = Handover(self.path, form, body, self.headers)
             if form.get("filename"):
                 path = Path(form["filename"])
                 handover.content = path.read_bytes() if path.exists() else None

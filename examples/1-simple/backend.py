@@ -126,7 +126,11 @@ def list_uploads():
 def download(name):
     # Saved, never shown: an uploaded HTML page must not run as one of ours.
     return static_file(
-        name, root=_config["uploads"], download=True, mimetype="application/octet-stream"
+        name,
+        root=_config["uploads"],
+        download=True,
+        mimetype="application/octet-stream",
+        headers={"X-Content-Type-Options": "nosniff"},
     )
 
 

@@ -225,6 +225,7 @@ def download(upload_id, name):
         root=_config["uploads"] / upload_id,
         download=True,
         mimetype="application/octet-stream",
+        headers={"X-Content-Type-Options": "nosniff"},
     )
 
 

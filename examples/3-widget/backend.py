@@ -55,7 +55,11 @@ def list_uploads():
 def download(path):
     # Saved, never shown: an uploaded HTML page must not run as one of ours.
     return static_file(
-        path, root=_config["uploads"], download=True, mimetype="application/octet-stream"
+        path,
+        root=_config["uploads"],
+        download=True,
+        mimetype="application/octet-stream",
+        headers={"X-Content-Type-Options": "nosniff"},
     )
 
 

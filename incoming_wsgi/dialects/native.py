@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
+from collections import Counter
 from datetime import datetime, timezone
 from typing import Any
 
 from webob import Request, Response
 
-from ..body import Body
+from ..body import MAX_TEXT, Body, shown
 from ..config import Settings
 from ..engine import Declaration, Engine
 from ..errors import BadRequest, ChunkTooLarge, LengthRequired, MethodNotAllowed
@@ -30,7 +32,7 @@ __all__ = ["ALLOWED_METHODS", "NativeDialect"]
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 MAX_JSON_BYTES = 64 * 1024
 MAX_DIGESTS = 1000
-MAX_TEXT = 4096  # characters of a file name, a relative path, a type, a reason
+MAX_NUMBER_DIGITS = 100  # int() refuses some thousands, and says so in words for programmers
 CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 # RFC 9530 keeps these two; what else a client sends is for somebody else.
 DIGEST_ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512"}
@@ -70,6 +72,11 @@ class NativeDialect:
             raise LengthRequired
         if body.length > self._settings.max_chunk_bytes:
             raise ChunkTooLarge(length=body.length, max_chunk_bytes=self._settings.max_chunk_bytes)
+        coding = request.headers.get("Content-Encoding", "identity")
+        if coding != "identity":
+            raise BadRequest(
+                f"Content-Encoding is {shown(coding)}; send the bytes of the file as they are"
+            )
         start, stop, length = _parse_content_range(request.headers.get("Content-Range"))
         if stop - start != body.length:
             raise BadRequest(
@@ -142,24 +149,21 @@ def _timestamp(at: float | None) -> str | None:
 
 
 def _parse_declaration(body: bytes) -> Declaration:
-    try:
-        said = json.loads(body)
-    except ValueError as exc:  # bad UTF-8 too
-        raise BadRequest(f"the body must be JSON: {exc}") from exc
-    except RecursionError as exc:
-        raise BadRequest("the body must be JSON of reasonable depth") from exc
+    said = _parse_json(body)
     if not isinstance(said, dict):
         raise BadRequest("the body must be a JSON object")
     length = said.get("length")
     if not isinstance(length, int) or isinstance(length, bool) or length < 0:
-        raise BadRequest(f"length is {length!r}; it must be the number of bytes of the file")
+        raise BadRequest(f"length is {shown(length)}; it must be the number of bytes of the file")
     last_modified = said.get("last_modified")
     if last_modified is not None and (
         not isinstance(last_modified, (int, float))
         or isinstance(last_modified, bool)
         or not abs(last_modified) < 2**53
     ):
-        raise BadRequest(f"last_modified is {last_modified!r}; it must be milliseconds since 1970")
+        raise BadRequest(
+            f"last_modified is {shown(last_modified)}; it must be milliseconds since 1970"
+        )
     return Declaration(
         length=length,
         filename=_text("filename", said.get("filename")),
@@ -168,6 +172,42 @@ def _parse_declaration(body: bytes) -> Declaration:
         # Browsers have "" for a file that was not chosen with a folder.
         relative_path=_text("relative_path", said.get("relative_path")) or None,
     )
+
+
+def _parse_json(body: bytes) -> object:
+    """JSON as RFC 8259 and 7493 have it, so that nobody reads it in another way than we do: UTF-8,
+    no name twice in an object, no NaN, no numbers of thousands of digits."""
+    try:
+        return json.loads(
+            body.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_int=_parse_int,
+        )
+    except UnicodeDecodeError as exc:
+        raise BadRequest(f"the body must be JSON in UTF-8: {exc}") from exc
+    except ValueError as exc:
+        raise BadRequest(f"the body must be JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise BadRequest("the body must be JSON of reasonable depth") from exc
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        ((name, count),) = Counter(name for name, _ in pairs).most_common(1)
+        raise BadRequest(f"the body has {shown(name)} {count} times; once is enough")
+    return members
+
+
+def _refuse_constant(name: str) -> object:
+    raise BadRequest(f"the body must be JSON, which has no {name}")
+
+
+def _parse_int(digits: str) -> int:
+    if len(digits) > MAX_NUMBER_DIGITS:
+        raise BadRequest(f"the body has a number of {len(digits)} digits: {shown(digits)}")
+    return int(digits)
 
 
 def _text(name: str, value: object) -> str | None:
@@ -183,12 +223,12 @@ def _parse_content_range(value: str | None) -> tuple[int, int, int]:
     match = CONTENT_RANGE.fullmatch(value or "")
     if match is None:
         raise BadRequest(
-            f"Content-Range is {value!r}; it must be like bytes 0-1048575/5000000, with the first "
-            "and the last byte of this body and the length of the file"
+            f"Content-Range is {shown(value)}; it must be like bytes 0-1048575/5000000, with the "
+            "first and the last byte of this body and the length of the file"
         )
     first, last, length = map(int, match.groups())
     if last < first:
-        raise BadRequest(f"Content-Range is {value!r}: the last byte comes before the first")
+        raise BadRequest(f"Content-Range is {shown(value)}: the last byte comes before the first")
     return first, last + 1, length
 
 
@@ -198,7 +238,7 @@ def _parse_if_match(value: str | None) -> str | None:
         return None
     match = re.fullmatch(r'\s*"([^"]*)"\s*', value)
     if match is None:
-        raise BadRequest(f'If-Match is {value!r}; it must be one tag in quotes: "{"f" * 16}"')
+        raise BadRequest(f'If-Match is {shown(value)}; it must be one tag in quotes: "{"f" * 16}"')
     return match[1]
 
 
@@ -211,14 +251,22 @@ def parse_content_digest(value: str | None) -> ExpectedDigest | None:
     for member in (value or "").split(",") if value else ():
         match = DIGEST_MEMBER.fullmatch(member)
         if match is None:
-            raise BadRequest(f"Content-Digest has a member {member!r}; write sha-256=:BASE64:")
+            raise BadRequest(f"Content-Digest has a member {shown(member)}; write sha-256=:BASE64:")
         if match[1] in DIGEST_ALGORITHMS:
-            try:
-                known[match[1]] = base64.b64decode(match[2], validate=True)
-            except binascii.Error as exc:
-                raise BadRequest(f"Content-Digest: {match[2]!r} is not Base64") from exc
+            known[match[1]] = _parse_digest(match[1], match[2])
     # SHA-256 first: it is kept with the chunk and can be compared when resuming.
     for name, algorithm in DIGEST_ALGORITHMS.items():
         if name in known:
             return ExpectedDigest(algorithm, known[name])
     return None
+
+
+def _parse_digest(name: str, text: str) -> bytes:
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except binascii.Error as exc:
+        raise BadRequest(f"Content-Digest: {shown(text)} is not Base64") from exc
+    size = hashlib.new(DIGEST_ALGORITHMS[name]).digest_size
+    if len(digest) != size:
+        raise BadRequest(f"Content-Digest: a {name} has {size} bytes, this one {len(digest)}")
+    return digest

@@ -15,12 +15,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Block", "Storage", "Writer"]
+__all__ = ["Block", "Room", "Storage", "Writer"]
 
 Block = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What uploads may take, in bytes; what is kept in reserve does not count."""
+
+    total: int
+    """If nothing else were there: what is longer never fits."""
+    free: int
+    """At this moment; less than 0 if the reserve has been touched."""
 
 
 class Writer(ABC):
@@ -86,9 +97,8 @@ class Storage(ABC):
         power failure. BytesLost if it does not exist."""
 
     @abstractmethod
-    def free_bytes(self) -> int | None:
-        """How much can be stored still, beyond what is kept in reserve; may be less than 0. None if
-        nobody can say."""
+    def find_room(self) -> Room | None:
+        """None if nobody can say."""
 
     @abstractmethod
     def hold(self, upload_id: str) -> AbstractContextManager[bool]:

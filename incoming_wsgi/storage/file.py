@@ -24,7 +24,7 @@ from pathlib import Path
 from ..errors import BytesLost, FileTooLarge, StorageError, StorageFull
 from ..uploads import UPLOAD_ID_PATTERN
 from ._holds import Holds
-from .base import Block, Storage, Writer
+from .base import Block, Room, Storage, Writer
 
 __all__ = ["FileStorage"]
 
@@ -139,10 +139,14 @@ class FileStorage(Storage):
             writer.flush()
         self._sync_folder()
 
-    def free_bytes(self) -> int | None:
+    def find_room(self) -> Room | None:
         with _storage_errors(f"The storage folder {self.folder} cannot be looked at"):
-            free = _free_bytes(os.statvfs(self.files))
-        return None if free is None else free - self._min_free_bytes
+            status = os.statvfs(self.files)
+        free = _free_bytes(status)
+        if free is None:
+            return None
+        total = status.f_blocks * status.f_frsize
+        return Room(total - self._min_free_bytes, free - self._min_free_bytes)
 
     @contextmanager
     def hold(self, upload_id: str) -> Iterator[bool]:

@@ -173,9 +173,9 @@ class StorageContract:
             storage.sync(upload_id)
         assert storage.locate(upload_id).read_bytes() == b"abc"
 
-    def test_free_bytes_is_a_number_or_nobody_knows(self, storage: Storage) -> None:
-        free = storage.free_bytes()
-        assert free is None or free > 0
+    def test_there_is_room_or_nobody_knows(self, storage: Storage) -> None:
+        room = storage.find_room()
+        assert room is None or 0 < room.free <= room.total
 
     def test_one_has_an_upload_to_himself_at_a_time(
         self, storage: Storage, make_storage: MakeStorage, upload_id: str

@@ -1,0 +1,199 @@
+"""Requests in flight in this process: none waits for its client for ever, no ticket has them all.
+
+A request whose body is still coming holds a thread of the server, or all of a process. So
+
+- a body must come at a minimum rate, with a reserve for pauses (`stall_timeout_s`);
+- an upload may have a number of requests in flight; when one more comes, the oldest ends: it is
+  the newest that somebody is waiting for, and the oldest that may be of a line that is gone.
+
+To end a request is to shut the reading side of its connection, where the server lends it to us
+(gunicorn, Werkzeug): the read that is under way returns with what had arrived, as if the client had
+gone away, and that is kept as always. Elsewhere a request can only end between two reads; the
+server's own time limits do the rest, docs/operations.md says which.
+
+Each process looks after its own, and nothing but the time for which a thread waits depends on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from .errors import Unavailable
+from .uploads import log_id
+
+__all__ = ["InFlight", "RequestInFlight"]
+
+log = logging.getLogger("incoming_wsgi")
+
+SOCKETS = ("gunicorn.socket", "werkzeug.socket")
+# A read is given the time that its bytes take at the minimum rate; one that asks for more than this
+# does so because the line has just been fast.
+SLOW_READ_BYTES = 64 * 1024
+LOOK_EVERY_S = 1.0
+
+
+class InFlight:
+    """The requests of this process. `min_rate_bytes_s` 0: they may take as long as they like."""
+
+    def __init__(
+        self, *, max_requests_per_upload: int, min_rate_bytes_s: int, stall_timeout_s: float
+    ) -> None:
+        self._max_requests = max_requests_per_upload
+        self._reserve_s = stall_timeout_s if min_rate_bytes_s else math.inf
+        self._s_per_byte = 1 / min_rate_bytes_s if min_rate_bytes_s else 0.0
+        self._look_every_s = min(LOOK_EVERY_S, stall_timeout_s / 4)
+        self._start()
+
+    def _start(self) -> None:
+        """Also in a process that was forked: the requests there were others, and a lock may be held
+        by a thread that is not here."""
+        self._lock = threading.Lock()
+        self._requests: dict[RequestInFlight, None] = {}  # the oldest first
+        self._is_watched = False
+        self._pid = os.getpid()
+
+    def begin(self, environ: dict[str, Any]) -> RequestInFlight:
+        """A request that has come; nothing is known of it before it reads or joins its upload."""
+        return RequestInFlight(self, _find_socket(environ), self._reserve_s, self._s_per_byte)
+
+    def add(self, request: RequestInFlight) -> None:
+        if self._pid != os.getpid():
+            self._start()
+        with self._lock:
+            self._requests[request] = None
+            if request.connection is not None and self._s_per_byte and not self._is_watched:
+                self._watch()
+
+    def admit(self, request: RequestInFlight, upload_id: str) -> None:
+        """Raises Unavailable if others would have to end and cannot be made to."""
+        with self._lock:
+            others = [
+                other
+                for other in self._requests
+                if other.upload_id == upload_id and not other.is_ended
+            ]
+            excess = len(others) + 1 - self._max_requests
+            oldest = [other for other in others if other.connection is not None][: max(excess, 0)]
+            if excess > len(oldest):
+                raise Unavailable(
+                    f"This upload has {len(others)} requests under way. Try again when one of them "
+                    "has ended."
+                )
+            for other in oldest:
+                other.end("newer_request")
+            request.upload_id = upload_id
+
+    def remove(self, request: RequestInFlight) -> None:
+        if self._pid == os.getpid():
+            with self._lock:
+                self._requests.pop(request, None)
+
+    def _watch(self) -> None:
+        """Start the thread that ends what is too slow. It is there while there is anything to
+        watch; with the lock held."""
+        thread = threading.Thread(target=self._end_slow, name="incoming-in-flight", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # no more threads; the next request tries again
+            log.error("event=watch_not_started error=%s", exc)
+        else:
+            self._is_watched = True
+
+    def _end_slow(self) -> None:
+        while True:
+            time.sleep(self._look_every_s)
+            with self._lock:
+                self._is_watched = bool(self._requests)
+                if not self._is_watched:
+                    return
+                now = time.monotonic()
+                for request in self._requests:
+                    if request.due < now and not request.is_ended:
+                        request.end("too_slow")
+
+
+class RequestInFlight:
+    """One request, and the pace at which its body comes.
+
+    The reserve is the time for which its bytes may stay away. They fill it up again, never beyond
+    what it was at the beginning. Only the time of reading counts, not what is done with the bytes.
+    """
+
+    def __init__(
+        self,
+        room: InFlight,
+        connection: socket.socket | None,
+        reserve_s: float,
+        s_per_byte: float,
+    ) -> None:
+        self.connection = connection
+        self.upload_id: str | None = None
+        self.is_ended = False
+        self.due = math.inf  # when the read that is under way has taken too long
+        self._room = room
+        self._is_known = False
+        self._full_reserve_s = self._reserve_s = reserve_s
+        self._s_per_byte = s_per_byte
+        self._began = 0.0
+
+    def join(self, upload_id: str) -> None:
+        """This brings bytes for an upload. Raises Unavailable if that has too many requests."""
+        self._become_known()
+        self._room.admit(self, upload_id)
+
+    def expect(self, size: int) -> None:
+        """A read of `size` bytes begins."""
+        self._become_known()
+        self._began = time.monotonic()
+        wait_s = self._reserve_s + min(size, SLOW_READ_BYTES) * self._s_per_byte
+        self.due = self._began + wait_s
+
+    def arrived(self, size: int) -> None:
+        """The read has come to its end with `size` bytes."""
+        took_s = time.monotonic() - self._began
+        self.due = math.inf
+        reserve_s = self._reserve_s + size * self._s_per_byte - took_s
+        self._reserve_s = min(reserve_s, self._full_reserve_s)
+        if reserve_s < 0 and not self.is_ended:
+            self.end("too_slow")
+
+    def hurry(self) -> None:
+        """From now on bytes earn no more time: nobody wants them."""
+        self._s_per_byte = 0.0
+
+    def end(self, why: str) -> None:
+        """Let the read that is under way, and each that follows, come to its end."""
+        self.is_ended = True
+        upload = "" if self.upload_id is None else f"upload={log_id(self.upload_id)} "
+        log.info("%sevent=request_ended why=%s", upload, why)
+        if self.connection is not None:
+            with suppress(OSError):  # the client was faster
+                # Of the class: that of a TLS socket would go on in the clear.
+                socket.socket.shutdown(self.connection, socket.SHUT_RD)
+
+    def leave(self) -> None:
+        if self._is_known:
+            self._room.remove(self)
+
+    def _become_known(self) -> None:
+        if not self._is_known:
+            self._is_known = True
+            self._room.add(self)
+
+
+def _find_socket(environ: dict[str, Any]) -> socket.socket | None:
+    """The connection of this request alone, if the server lends it."""
+    # A connection of HTTP/2 is many requests'.
+    if environ.get("SERVER_PROTOCOL") not in ("HTTP/1.0", "HTTP/1.1"):
+        return None
+    for name in SOCKETS:
+        if isinstance(connection := environ.get(name), socket.socket):
+            return connection
+    return None
