@@ -5,7 +5,7 @@ all has been decided and nothing is committed. A transition has its event's name
 
     create claim record lease remove          of the ticket store, with its transitions
     declare store complete hand_over delay wait finish confirm give_up retry cancel expire tell
-    write (also "half", of a block) seal delete     of the storage
+    write (also "half", of a block) seal delete leave     of the storage
     call                                      of the web app, by URL or by function
 
 `points` does the killing. The real parts do the work: what they are called with and what they
@@ -113,6 +113,12 @@ class FaultyStorage(FileStorage):
         self._points.reach("delete.before", upload_id)
         result = super().delete(upload_id, *args, **kwargs)
         self._points.reach("delete.after", upload_id)
+        return result
+
+    def leave(self, upload_id: str, *args: Any, **kwargs: Any) -> Any:
+        self._points.reach("leave.before", upload_id)
+        result = super().leave(upload_id, *args, **kwargs)
+        self._points.reach("leave.after", upload_id)
         return result
 
 

@@ -42,9 +42,11 @@ __all__ = ["run"]
 
 CLIENTS = 5
 LIARS = 3
-LEASE_S = 8.0
-# An app that is slower, or a process that is frozen for longer, would rightly be given up.
-LONGEST_PAUSE_S = LEASE_S * 0.2
+LEASE_S = 6.0
+# Longer than a lease: an upload is held by whoever calls its app, awake or not.
+FREEZE_S = 9.0
+# An app may still be at it when whoever has called it is dead, and is called again after a lease.
+SLOW_APP_S = 1.5
 ENDING_S = 150.0
 SETTINGS = {
     "INCOMING_HANDOVER_RETRY_S": "0.2",
@@ -78,7 +80,7 @@ def _running_servers(folder: Path, seed: str) -> Iterator[tuple[Server, Server]]
     server = gunicorn("faulty_app:application", *arguments, folder=folder, environ=environ)
     app_port = free_port()
     script = Path(__file__).with_name("moody_app.py")
-    command = [str(script), str(app_port), str(folder), server.url, seed, str(LONGEST_PAUSE_S)]
+    command = [str(script), str(app_port), str(folder), server.url, seed, str(SLOW_APP_S)]
     with server, Server([sys.executable, *command], port=app_port, folder=folder) as app:
         yield server, app
 
@@ -102,9 +104,7 @@ class _Harness:
         self._seed = seed
         self._client = IncomingClient(server.url, timeout_s=5)
         self._liars = Liars(LIARS)
-        self._killer = Killer(
-            server, app, random.Random(f"{seed}/killer"), freeze_s=LONGEST_PAUSE_S
-        )
+        self._killer = Killer(server, app, random.Random(f"{seed}/killer"), freeze_s=FREEZE_S)
         self._bad_lines = [
             BadLine(proxy, random.Random(f"{seed}/line/{number}"))
             for number, proxy in enumerate(proxies)

@@ -407,7 +407,9 @@ def test_a_file_that_a_crash_has_left_is_never_left_alone(short_lived, point):
     short_lived.points.wait_for_death(point)
 
 
-@pytest.mark.parametrize("point", ["remove.before", "remove.after", "delete.before"])
+@pytest.mark.parametrize(
+    "point", ["leave.before", "leave.after", "remove.before", "remove.after", "delete.before"]
+)
 def test_a_record_is_forgotten(short_lived, point):
     """A kept file stays; `delete` is that of an upload that was cancelled."""
     cancelled = point == "delete.before"
@@ -425,6 +427,7 @@ def test_a_record_is_forgotten(short_lived, point):
     wait_until(lambda: short_lived.state(upload_id) is None, "the end of its time")
     assert short_lived.file(upload_id).read_bytes() == CONTENT
     check_deliveries(short_lived, upload_id, [1])
+    assert list(short_lived.file(upload_id).parents[1].glob(f"left/{upload_id}"))
     short_lived.file(upload_id).unlink()
 
 

@@ -98,11 +98,17 @@ def _judge_files(
             figures.find("wrong", f"upload {job.number}: the file that was kept")
     for name in left:
         figures.find("orphans", f"files/{name[:13]}…")
+    for path in (storage / "held").iterdir():
+        figures.find("orphans", f"held/{path.name[:13]}…")
+    for path in (storage / "left").iterdir():
+        if not (storage / "files" / path.name).exists():
+            figures.find("orphans", f"left/{path.name[:13]}…")
 
 
 def _let_time_pass(storage: Path) -> None:
-    """All that was to be done later is done: a month passes at once."""
-    for path in (storage / "files").iterdir():
+    """All that was to be done later is done: a month passes at once. Only a file without a record
+    is not as old as that, and would be kept for a week."""
+    for path in (storage / "held").iterdir():
         status = path.stat()
         os.utime(path, (status.st_atime - LONG_AGO_S, status.st_mtime - LONG_AGO_S))
     incoming = Incoming(
@@ -111,7 +117,8 @@ def _let_time_pass(storage: Path) -> None:
     try:
         for _ in range(3):  # expired, told, forgotten
             with closing(sqlite3.connect(storage / "incoming.db")) as connection, connection:
-                connection.execute("UPDATE uploads SET due_at = due_at - ?", (LONG_AGO_S,))
+                for table in ("uploads", "chores"):
+                    connection.execute(f"UPDATE {table} SET due_at = due_at - ?", (LONG_AGO_S,))
             incoming.do_housekeeping()
     finally:
         incoming.close()
