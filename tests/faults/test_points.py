@@ -151,7 +151,7 @@ def wait_for_state(here: House, upload_id: str, state: str) -> None:
     wait_until(lambda: here.state(upload_id) == state, state)
 
 
-def wait_until_nothing_is_left(here: House, upload_id: str) -> None:
+def wait_until_forgotten(here: House, upload_id: str) -> None:
     def forgotten() -> bool:
         try:
             here.client.status(upload_id)
@@ -162,6 +162,10 @@ def wait_until_nothing_is_left(here: House, upload_id: str) -> None:
         return False
 
     wait_until(forgotten, "the end of its time")
+
+
+def wait_until_nothing_is_left(here: House, upload_id: str) -> None:
+    wait_until_forgotten(here, upload_id)
     assert not here.file(upload_id).exists()
 
 
@@ -424,7 +428,7 @@ def test_a_record_is_forgotten(short_lived, point):
     if cancelled:
         wait_until_nothing_is_left(short_lived, upload_id)
         return
-    wait_until(lambda: short_lived.state(upload_id) is None, "the end of its time")
+    wait_until_forgotten(short_lived, upload_id)
     assert short_lived.file(upload_id).read_bytes() == CONTENT
     check_deliveries(short_lived, upload_id, [1])
     assert list(short_lived.file(upload_id).parents[1].glob(f"left/{upload_id}"))
