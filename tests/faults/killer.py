@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -42,6 +43,7 @@ class Killer:
         self._random = chosen
         self._freeze_s = freeze_s
         self._over = threading.Event()
+        self._frozen: dict[int, float] = {}
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="killer")
 
@@ -61,8 +63,11 @@ class Killer:
                 deed = self._random.choices(list(DEEDS), list(DEEDS.values()))[0]
                 getattr(self, f"_{deed}")()
                 self.counts[deed] += 1
+                self._thaw(by=time.monotonic())
         except BaseException as exc:  # noqa: BLE001 - raised by `stop`
             self._failure = exc
+        finally:
+            self._thaw(by=math.inf)
 
     def _kill_worker(self) -> None:
         self._signal_worker(signal.SIGKILL)
@@ -73,7 +78,11 @@ class Killer:
     def _freeze_worker(self) -> None:
         pid = self._signal_worker(signal.SIGSTOP)
         if pid is not None:
-            self._over.wait(self._random.uniform(0, self._freeze_s))
+            self._frozen[pid] = time.monotonic() + self._random.uniform(0, self._freeze_s)
+
+    def _thaw(self, by: float) -> None:
+        for pid in [pid for pid, until in self._frozen.items() if until <= by]:
+            del self._frozen[pid]
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
