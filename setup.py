@@ -49,7 +49,14 @@ setup(
     extras_require={
         "server": SERVER,
         "examples": EXAMPLES,
-        "test": [*SERVER, *EXAMPLES, "pytest>=8", "pytest-timeout>=2.3", "webtest>=3.0.1"],
+        "test": [
+            *SERVER,
+            *EXAMPLES,
+            "hypothesis>=6.100",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "webtest>=3.0.1",
+        ],
     },
     entry_points={"console_scripts": ["incoming = incoming_wsgi.cli:main"]},
     classifiers=[
