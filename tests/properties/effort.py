@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-__all__ = ["effort"]
+__all__ = ["effort", "patience"]
 
 FACTOR = int(os.environ.get("PROPERTIES", "1"))
+
+
+patience = pytest.mark.timeout(300 * FACTOR)
 
 
 def effort(examples: int, *, steps: int = 50) -> settings:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from effort import effort
+from effort import effort, patience
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from stepping import DEATHS, Answer, Clock, Killed, Stepped, Worker
@@ -613,5 +613,5 @@ def bytes_of(pairs) -> set[int]:
     return {byte for start, stop in pairs for byte in range(start, stop)}
 
 
-TestUploads = Uploads.TestCase
+TestUploads = patience(Uploads.TestCase)
 TestUploads.settings = effort(200, steps=40)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from effort import effort
+from effort import effort, patience
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -373,7 +373,7 @@ class Tickets(RuleBasedStateMachine):
         assert replace(upload, received=known.facts.received) == known.facts
 
 
-TestTickets = Tickets.TestCase
+TestTickets = patience(Tickets.TestCase)
 TestTickets.settings = effort(120, steps=40)
 
 
