@@ -65,6 +65,7 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"length": NaN}',
         b'{"length": 5, "last_modified": 1.5}',
         b'{"length": 5, "last_modified": -Infinity}',
+        b'{"length": 5, "last_modified": NaN}',
         b'{"length": 5, "filename": "\\ud800"}',
         b'{"length": 5, "filename": "\\u0000"}',
         b'{"length": "\\ud800"}',
@@ -86,6 +87,8 @@ SEEDS: dict[str, list[bytes]] = {
         b'filename="a"\r\n\r\nx\r\n--b--\r\n',
         b"multipart/form-data; boundary=b\n\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n"
         b"\r\n--c\r\n\r\nx\r\n--c--\r\n--b--\r\n",
+        b"multipart/form-data; boundary=b\n\n--b\r\nContent-Type: text/plain; charset=nonsense\r\n"
+        b'Content-Disposition: form-data; name="id"\r\n\r\nx\r\n--b--\r\n',
         b"multipart/form-data\n\nx",
         b"multipart/form-data; boundary=\xff\n\nx",
         b"text/plain\nlength=-1\n",

@@ -15,7 +15,8 @@ __all__ = ["effort", "patience"]
 FACTOR = int(os.environ.get("PROPERTIES", "1"))
 
 
-patience = pytest.mark.timeout(300 * FACTOR)
+# To make a finding small takes up to five minutes.
+patience = pytest.mark.timeout(300 + 300 * FACTOR)
 
 
 def effort(examples: int, *, steps: int = 50) -> settings:
