@@ -50,7 +50,7 @@ SETTINGS = {
     "keep_finished_s": 500,
     "keep_failed_s": 2000,
 }
-PAUSES = [0.0, 0.0, 1.5, 3.0, 10.0, 60.0, 200.0, 1100.0]
+PAUSES = [0.0, 0.0, 1.5, 10.0, 60.0, 200.0, 600.0, 600.0, 1100.0]
 
 which = st.integers(0, 7)
 workers = st.integers(0, 1)
@@ -85,6 +85,7 @@ class File:
     taken: bool = False  # the app has taken it, whether or not anybody knows
     known_done: bool = False  # and its answer was heard
     moved: bool = False
+    cancelled: bool = False  # somebody has asked for it
 
     @property
     def length(self) -> int:
@@ -121,6 +122,8 @@ class Handover:
     stalled: bool = False  # its lease was not renewed: another may be asking by now
 
 
+# At which call of storage or ticket store, and how.
+DEATH = st.tuples(st.integers(0, 12), st.sampled_from(DEATHS))
 # What the app says, whether it has taken the file, even so, and moved it away. It may die of it.
 ANSWERS = st.tuples(
     st.sampled_from(["done", None, "wait", RuntimeError(), "what?", Killed()]),
@@ -195,16 +198,18 @@ class Uploads(RuleBasedStateMachine):
             now = self.clock.at
             self.files.append(File(call.result, content, remove, now, held=bytearray(length)))
         self.look()
+        if call.error is None and length == 0:
+            self.declare(worker, self.files[-1])  # nothing else can follow
 
     @precondition(lambda self: self.open_files() and not any(w.will_die for w in self.workers))
-    @rule(worker=workers, calls=st.none() | st.integers(0, 20), how=st.sampled_from(DEATHS))
-    def a_worker_dies(self, worker: int, calls: int | None, how: str) -> None:
+    @rule(worker=workers, dies=st.none() | DEATH)
+    def a_worker_dies(self, worker: int, dies: Any) -> None:
         """At once, or at one of the calls to come."""
-        if calls is None:
+        if dies is None:
             self.workers[worker].dead = True
             self.look()
         else:
-            self.workers[worker].die_at_call(calls, how)
+            self.workers[worker].die_at_call(*dies)
 
     # requests that bring bytes
 
@@ -218,8 +223,10 @@ class Uploads(RuleBasedStateMachine):
                 self.begin(self.workers[worker], chosen, start, size, honest=honest, digest=digest)
 
     @precondition(lambda self: len(self.puts) < 5 and self.open_files(CREATED, UPLOADING))
-    @rule(worker=workers, file=which)
-    def bring_what_is_missing(self, worker: int, file: int) -> None:
+    @rule(worker=workers, file=which, dies=st.none() | DEATH)
+    def bring_what_is_missing(self, worker: int, file: int, dies: Any) -> None:
+        if dies is not None:
+            self.workers[worker].die_at_call(*dies)
         files = self.open_files(CREATED, UPLOADING)
         chosen = files[file % len(files)]
         missing = set(range(chosen.length)) - chosen.recorded
@@ -265,7 +272,7 @@ class Uploads(RuleBasedStateMachine):
         return put
 
     @precondition(lambda self: self.puts)
-    @rule(blocks=st.lists(st.tuples(which, sizes), min_size=1, max_size=6))
+    @rule(blocks=st.lists(st.tuples(which, st.integers(1, 8)), min_size=1, max_size=8))
     def blocks_come(self, blocks: list[tuple[int, int]]) -> None:
         for put, size in blocks:
             if self.puts:
@@ -339,6 +346,7 @@ class Uploads(RuleBasedStateMachine):
 
     def cancel(self, worker: int, file: File) -> None:
         before = file.state
+        file.cancelled |= before in CAN_BE_CANCELLED
         answer = self.ask(worker, "DELETE", file)
         if answer is None:
             return
@@ -470,6 +478,7 @@ class Uploads(RuleBasedStateMachine):
         assert handover.call.error is None
         if says in ("done", None):
             assert file.state is FINISHED
+            assert path.exists() == (not file.remove and not file.moved)
             file.known_done = True
         elif says == "wait":
             assert file.state is AWAITING
@@ -536,8 +545,11 @@ class Uploads(RuleBasedStateMachine):
         if upload.state is FINISHED:
             assert file.taken
         elif upload.state is CANCELLED:
-            expired = upload.reason == "upload timed out"
-            assert not expired or self.clock.at >= file.active_at + SETTINGS["idle_timeout_s"]
+            if upload.reason == "upload timed out":
+                assert self.clock.at >= file.active_at + SETTINGS["idle_timeout_s"]
+                assert len(file.recorded) < max(file.length, 1)  # what is whole never expires
+            elif before is not CANCELLED:
+                assert file.cancelled or before is FAILED  # whose time is over
         elif not file.moved and (file.recorded or upload.state in WHOLE):
             content = path.read_bytes()
             assert all(content[byte] == file.held[byte] for byte in file.recorded)
@@ -616,4 +628,4 @@ def bytes_of(pairs) -> set[int]:
 
 
 TestUploads = patience(Uploads.TestCase)
-TestUploads.settings = effort(200, steps=40)
+TestUploads.settings = effort(250, steps=40)

@@ -102,6 +102,7 @@ class Tickets(RuleBasedStateMachine):
         self.stores = [SQLiteTicketStore(self.path), SQLiteTicketStore(self.path, durable=True)]
         for store in self.stores:
             store.prepare()
+        self.create(0, 0.0, None)
 
     def teardown(self) -> None:
         for store in self.stores:
@@ -125,18 +126,14 @@ class Tickets(RuleBasedStateMachine):
         upload = new_upload(due_at=due_at, signal_finish_url=url, length=LENGTH)
         self.stores[process].create(upload)
         self.known[upload.id] = Known(upload)
-
-    @precondition(lambda self: self.known)
-    @rule(process=st.integers(0, 1), upload=which)
-    def create_again(self, process: int, upload: int) -> None:
         with pytest.raises(TicketStoreError):
-            self.stores[process].create(new_upload(id=self.pick(upload), length=7))
+            self.stores[process].create(replace(upload, length=7))
 
     @precondition(lambda self: self.known)
     @rule(
         process=st.integers(0, 1),
         upload=which,
-        event=st.sampled_from(Event),
+        event=st.sampled_from([*Event, *[Event.STORE] * 10]),
         changed=changes,
         lease=st.none() | which,
         keep=st.booleans(),
@@ -218,7 +215,7 @@ class Tickets(RuleBasedStateMachine):
     @rule(
         process=st.integers(0, 1),
         claim=which,
-        wanted=st.lists(ranges, max_size=3),
+        wanted=st.just([(0, LENGTH)]) | st.lists(ranges, max_size=3),
         changed=changes,
         release=st.booleans(),
         sha256=st.none() | st.sampled_from(["aa", "bb"]),
@@ -314,14 +311,15 @@ class Tickets(RuleBasedStateMachine):
 
     # deaths
 
-    @rule(process=st.integers(0, 1))
     def die(self, process: int) -> None:
         """Forget the store, unclosed, as a process does that ends."""
         self.stores[process] = SQLiteTicketStore(self.path)
 
     @precondition(lambda self: self.known)
-    @rule(process=st.integers(0, 1), upload=which, wanted=ranges, kind=st.integers(0, 2))
+    @rule(process=st.integers(0, 1), upload=which, wanted=ranges, kind=st.integers(0, 3))
     def die_in_a_transaction(self, process, upload, wanted, kind) -> None:
+        """Or between two."""
+
         def decide(_: Upload) -> dict[str, Any]:
             raise Killed
 
@@ -334,7 +332,7 @@ class Tickets(RuleBasedStateMachine):
         elif kind == 1:
             with pytest.raises(Killed):
                 store.claim_range(upload_id, *wanted, decide)
-        elif self.claims:
+        elif kind == 2 and self.claims:
             claim = self.some_claim(upload)
             known = self.known.get(claim.upload.id)
             if known and known.facts.state in TAKES_BYTES:
@@ -374,7 +372,7 @@ class Tickets(RuleBasedStateMachine):
 
 
 TestTickets = patience(Tickets.TestCase)
-TestTickets.settings = effort(120, steps=40)
+TestTickets.settings = effort(150, steps=40)
 
 
 # kills
