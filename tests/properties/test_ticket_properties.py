@@ -135,14 +135,16 @@ class Tickets(RuleBasedStateMachine):
         upload=which,
         event=st.sampled_from([*Event, *[Event.STORE] * 10]),
         changed=changes,
-        lease=st.none() | which,
+        lease=st.sampled_from([None, "its own"]) | which,
         keep=st.booleans(),
     )
     def transition(self, process, upload, event, changed, lease, keep) -> None:
         upload_id = self.pick(upload)
         known = self.known[upload_id]
         token = None
-        if lease is not None:
+        if lease == "its own":
+            token = known.lease
+        elif lease is not None:
             token = self.leases[lease % len(self.leases)].token if self.leases else "never given"
         seen = []
 
@@ -166,6 +168,9 @@ class Tickets(RuleBasedStateMachine):
             known.apply(event, changed, token if keep else None)
             self.check(change(), known)
             assert replace(seen[-1], received=before.received) == before
+            if token is not None and not keep:
+                with pytest.raises(LeaseLost):
+                    self.stores[process].renew_lease(Lease(before, token), 0.0)
 
     @precondition(lambda self: self.known)
     @rule(process=st.integers(0, 1), upload=which, event=st.sampled_from(Event))
