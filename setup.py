@@ -56,6 +56,7 @@ setup(
             *SERVER,
             *OTHER_SERVERS,
             *EXAMPLES,
+            "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "webtest>=3.0.1",

@@ -94,7 +94,7 @@ class Exchange:
         response = self._send(method, url, **request)
         try:
             facts = response.json()
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise not_incoming(url) from exc
         if not isinstance(facts, dict):
             raise not_incoming(url)
@@ -202,7 +202,7 @@ def _problem(response: requests.Response) -> dict[str, Any]:
         return {}
     try:
         problem = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return problem if isinstance(problem, dict) else {}
 
@@ -221,8 +221,8 @@ def _retry_after_s(response: requests.Response) -> float | None:
         return float(value)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=timezone.utc)
+        return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, OverflowError):  # no date, or none that a clock can show
         return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=timezone.utc)
-    return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())

@@ -144,11 +144,15 @@ def is_http_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
         return (
-            parts.scheme in ("http", "https")
+            is_text(text)
+            and parts.scheme in ("http", "https")
             and parts.port != 0
             and not re.search(r"[\x00-\x1f\x7f]", text)
             and "\\" not in parts.netloc  # a slash to some readers of URLs: another host
             and ("[" in parts.netloc) == (":" in (parts.hostname or ""))
+            # Some Pythons read past what stands around the brackets of an IPv6 address.
+            and re.fullmatch(r"\[[^][]*\](:\d*)?|[^][]*", parts.netloc.rpartition("@")[2])
+            is not None
             and _is_host(parts.hostname or "")
         )
     except ValueError:  # UnicodeError is one
@@ -172,6 +176,8 @@ def without_surrogates(text: str) -> str:
 def _is_host(name: str) -> bool:
     """Raises ValueError for some that are none."""
     if ":" in name:
-        return ipaddress.ip_address(name).version == 6
+        address, _, zone = name.partition("%")
+        is_zone = re.fullmatch(r"[A-Za-z0-9._~-]*", zone) is not None
+        return is_zone and ipaddress.ip_address(address).version == 6
     labels = name.removesuffix(".").encode("idna").decode().split(".")
     return all(re.fullmatch(r"[a-z0-9_-]{1,63}", label) for label in labels)
