@@ -158,8 +158,9 @@ class _Dispatcher:
     def stop(self) -> None:
         self._stopping = True
         self.wake()
-        if not self._jobs.are_running():
-            self._thread.join()
+        # It may be about to start one last job, for which nobody here waits.
+        while self._thread.is_alive() and not self._jobs.are_running():
+            self._thread.join(0.02)
 
     def _run(self) -> None:
         while not self._stopping or self._jobs.are_running():

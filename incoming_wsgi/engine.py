@@ -284,6 +284,7 @@ class Engine:
             upload = self._tickets.load(upload_id)
             if upload.state is not UploadState.CANCELLED:
                 raise
+            self._storage.delete(upload_id)  # whoever cancelled it may have died before that
             return upload
         self._storage.delete(upload_id)
         log.info("upload=%s event=cancelled", log_id(upload_id))

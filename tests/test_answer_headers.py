@@ -7,6 +7,7 @@ from webob import Request, Response
 
 from incoming_wsgi import Incoming, StorageFull, Unavailable
 
+WRONG_DIGEST = f"sha-256=:{'A' * 43}=:"
 HERE = {"REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1"}
 OURS = "https://app.example"
 JSON = "application/json"
@@ -77,7 +78,10 @@ FRONTEND = [
         "PUT",
         UPLOAD,
         b"ab",
-        {"Content_Range": "bytes 0-1/4", "Content_Digest": "sha-256=:YQ==:"},
+        {
+            "Content_Range": "bytes 0-1/4",
+            "Content_Digest": WRONG_DIGEST,
+        },
         422,
     ),
     ("GET", UPLOAD, b"", {"X_Test": "no"}, 403),

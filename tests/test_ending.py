@@ -37,10 +37,10 @@ def server(request, tmp_path):
     if request.param == "serve":
         started = incoming_serve(tmp_path)
     else:
-        kind = ["--worker-class", "sync"] if request.param == "gunicorn sync" else []
+        kind = "sync" if request.param == "gunicorn sync" else "gthread"
         environ = {"INCOMING_STORAGE_DIR": str(tmp_path / "storage")}
         application = "incoming_wsgi.wsgi:application"
-        started = gunicorn(application, *kind, folder=tmp_path, environ=environ)
+        started = gunicorn(application, folder=tmp_path, environ=environ, worker_class=kind)
     with started:
         yield started
 
@@ -53,17 +53,20 @@ def file(tmp_path):
 
 
 def begin_stop(server: Server) -> None:
-    """SIGTERM, and it has arrived: nobody listens any more."""
+    """SIGTERM, and it has arrived: nobody is answered any more. (They may still connect: a worker
+    with a request under way keeps the port until that has ended.)"""
     os.kill(server.pid, signal.SIGTERM)
 
-    def refused() -> bool:
+    def stops() -> bool:
+        if "Handling signal: term" not in server.log:
+            return False
         try:
-            socket.create_connection((HOST, server.port), timeout=1).close()
-        except OSError:
+            requests.get(f"{server.url}/health", timeout=0.5)
+        except requests.RequestException:
             return True
         return False
 
-    wait_until(refused, "the stop")
+    wait_until(stops, "the stop")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import uuid
 
 import pytest
+from waiting import wait_until
 from webtest import TestApp
 
 from incoming_wsgi import Incoming, UploadNotFound
@@ -154,6 +155,58 @@ def test_a_removal_that_was_killed_is_done_again_by_another(
     make(keep_finished_s=100).do_housekeeping()
     assert files(tmp_path) == set()
     assert not is_known(incoming, ticket)
+
+
+def test_a_cancel_that_was_killed_before_it_deleted_can_be_repeated(make, tmp_path, monkeypatch):
+    incoming = make()
+    ticket = upload(incoming, of=20)
+
+    def killed(_: str) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming._storage, "delete", killed)
+        with pytest.raises(Killed):
+            incoming.cancel_upload(ticket)
+    assert files(tmp_path) == {ticket}
+    make().cancel_upload(ticket)
+    assert files(tmp_path) == set()
+
+
+def test_what_was_due_long_ago_gets_an_hour_more(make, after, tmp_path, caplog):
+    """The machine slept, or no process was there: nobody could bring the upload on meanwhile."""
+    incoming = make(background=True)
+    ticket = upload(incoming, of=20)
+    after(13 * 3600)
+    incoming.do_housekeeping()
+    assert incoming.status(ticket).state.value == "UPLOADING"
+    assert f"upload={ticket[:8]} event=expiry_put_off" in caplog.text
+    after(13 * 3600 + 3590)
+    incoming.do_housekeeping()
+    assert files(tmp_path) == {ticket}
+    after(14 * 3600 + 30)
+    incoming.do_housekeeping()
+    assert incoming.status(ticket).state.value == "CANCELLED"
+    assert files(tmp_path) == set()
+
+
+def test_a_file_that_could_not_be_handed_over_gets_an_hour_more_too(make, after, tmp_path):
+    def refuse(_) -> None:
+        raise RuntimeError
+
+    incoming = make(background=True, on_finished=refuse, handover_give_up_s=0.001)
+    ticket = upload(incoming)
+    wait_until(lambda: incoming.do_housekeeping() or is_failed(incoming, ticket), "the failure")
+    after(20 * DAY_S)
+    incoming.do_housekeeping()
+    assert files(tmp_path) == {ticket}
+    after(20 * DAY_S + 3700)
+    incoming.do_housekeeping()
+    assert files(tmp_path) == set()
+
+
+def is_failed(incoming, upload_id: str) -> bool:
+    return incoming.status(upload_id).state.value == "FAILED"
 
 
 # files without a record
