@@ -200,7 +200,7 @@ def test_a_file_that_could_not_be_handed_over_gets_an_hour_more_too(make, after,
     after(20 * DAY_S)
     incoming.do_housekeeping()
     assert files(tmp_path) == {ticket}
-    after(20 * DAY_S + 3700)
+    after(20 * DAY_S + 3630)
     incoming.do_housekeeping()
     assert files(tmp_path) == set()
 
