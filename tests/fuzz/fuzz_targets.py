@@ -35,6 +35,7 @@ from incoming_wsgi.dialects.native import (
 from incoming_wsgi.errors import BadRequest, IncomingError, IncompleteBody, WrongSecret
 from incoming_wsgi.exchange import Exchange
 from incoming_wsgi.handover import handover_fields
+from incoming_wsgi.in_flight import InFlight
 from incoming_wsgi.names import safe_filename, safe_relative_path
 from incoming_wsgi.remote import RemoteUpload
 from incoming_wsgi.uploads import Upload, is_http_url, is_text
@@ -59,6 +60,9 @@ def text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+IN_FLIGHT = InFlight(max_requests_per_upload=1, min_rate_bytes_s=0, stall_timeout_s=30.0)
+
+
 def lines(data: bytes, number: int) -> list[bytes]:
     found = data.split(b"\n", number - 1)
     return found + [b""] * (number - len(found))
@@ -73,7 +77,7 @@ def content_length(data: bytes) -> None:
     said, sent = lines(data, 2)
     environ = {"CONTENT_LENGTH": header(said), "wsgi.input": io.BytesIO(sent)}
     try:
-        body = Body(environ)
+        body = Body(environ, IN_FLIGHT.begin(environ))
     except BadRequest:
         return
     if body.length is None:
@@ -157,7 +161,7 @@ def form(data: bytes) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # WebOb's cgi
-            parameters = _Parameters(Request(environ), Body(environ))
+            parameters = _Parameters(Request(environ), Body(environ, IN_FLIGHT.begin(environ)))
         length = parameters.get_length("length")
     except BadRequest:
         return
@@ -172,7 +176,7 @@ def form(data: bytes) -> None:
             "CONTENT_LENGTH": str(len(again)),
             "wsgi.input": io.BytesIO(again),
         }
-        parameters = _Parameters(Request(environ), Body(environ))
+        parameters = _Parameters(Request(environ), Body(environ, IN_FLIGHT.begin(environ)))
         assert {name: parameters.get(name) for name in known} == known
 
 
