@@ -178,7 +178,8 @@ def test_what_was_due_long_ago_gets_an_hour_more(make, after, tmp_path, caplog):
     incoming = make(background=True)
     ticket = upload(incoming, of=20)
     after(13 * 3600)
-    incoming.do_housekeeping()
+    with caplog.at_level(logging.WARNING, logger="incoming_wsgi"):
+        incoming.do_housekeeping()
     assert incoming.status(ticket).state.value == "UPLOADING"
     assert f"upload={ticket[:8]} event=expiry_put_off" in caplog.text
     after(13 * 3600 + 3590)
@@ -224,7 +225,7 @@ def test_a_file_without_a_record_is_kept_until_it_has_been_noticed_for_long(
     incoming = make(keep_failed_s=7 * DAY_S)
     lost = orphan(tmp_path)
     os.utime(tmp_path / "incoming" / "files" / lost, (0, 0))  # its own age says nothing
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="incoming_wsgi"):
         incoming.do_housekeeping()
     assert f"upload={lost[:8]} event=orphan_found" in caplog.text
     assert lost not in caplog.text
