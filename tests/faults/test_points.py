@@ -259,7 +259,7 @@ def test_an_empty_file_arrives(here, tmp_path, point):
     upload_id = here.ticket()
     here.points.arm(point, upload_id)
     send_with_client(here, upload_id, source)
-    assert here.points.has_killed(point)
+    here.points.wait_for_death(point)  # an empty file is sealed when it is about to be handed over
     wait_for_state(here, upload_id, "FINISHED")
     check_deliveries(here, upload_id, [1], sha256=hashlib.sha256(b"").hexdigest())
 
