@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 import sqlite3
 from contextlib import closing
 from itertools import chain
@@ -268,3 +269,14 @@ def test_the_table_of_uploads_has_a_column_for_each_field():
             connection.execute(statement)
         columns = [row[1] for row in connection.execute("PRAGMA table_info(uploads)")]
     assert sorted(columns) == sorted(["key", *COLUMNS, "lease", "boot_id", "sync_at"])
+
+
+def test_every_test_that_a_document_names_is_there():
+    home = Path(__file__).parent.parent
+    named = {
+        name
+        for path in [*home.glob("*.md"), *home.glob("docs/*.md")]
+        for name in re.findall(r"`(tests/[\w/.]+)`", path.read_text())
+    }
+    assert "tests/faults" in named
+    assert [name for name in named if not (home / name).exists()] == []
