@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from .folders import sync_folder
 from .names import numbered
 from .uploads import Upload
 
@@ -79,7 +80,7 @@ class CompleteUpload:
                 raise
             self._copy_to(destination, publish)
         else:
-            _sync_folder(destination.parent)
+            sync_folder(destination.parent)
         return destination
 
     def _copy_to(self, destination: Path, publish: Callable[[Path, Path], None]) -> None:
@@ -93,7 +94,7 @@ class CompleteUpload:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _sync_folder(destination.parent)
+        sync_folder(destination.parent)
         self.path.unlink()
 
     def move_into(self, folder: str | os.PathLike[str], *, keep_folders: bool = False) -> Path:
@@ -114,14 +115,6 @@ class CompleteUpload:
                 return self.move_to(target / numbered(self.safe_filename, number))
             except FileExistsError:
                 number += 1
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _make_folder(parent: Path, name: str) -> Path:

@@ -327,8 +327,11 @@ class Proxy:
             self._write(connection, pipe)
 
     def _write(self, connection: Connection, pipe: Pipe) -> None:
+        block = pipe.block
+        if pipe is connection.up and connection.left is not None:
+            block = block[: connection.left]  # it may have been read before the order to cut
         try:
-            sent = pipe.target.send(pipe.block)
+            sent = pipe.target.send(block)
         except BlockingIOError:
             return
         pipe.block = pipe.block[sent:]

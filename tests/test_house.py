@@ -31,7 +31,7 @@ FLOORS = (
     ("states", "signing", ("uploads", "config"), "log_ids"),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
-        "storage._descriptors",
+        ("folders", "storage._descriptors"),
         (
             "storage._holds",
             "tickets._boot",

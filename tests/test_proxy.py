@@ -212,6 +212,36 @@ def test_a_connection_is_cut_after_so_many_bytes_of_the_client(echo, proxy):
         assert passes(third, bytes(5000))
 
 
+def test_a_cut_that_is_ordered_while_bytes_wait_for_the_server_counts_them_too():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        tcp_proxy(listener.getsockname()[1]) as proxy,
+    ):
+        with connect(proxy) as client:
+            server, _ = listener.accept()
+            client.setblocking(False)
+
+            def full() -> bool:
+                """Nothing moves any more: the server does not read."""
+                try:
+                    client.send(bytes(1 << 16))
+                except BlockingIOError:
+                    passed = proxy.bytes_up
+                    time.sleep(QUIET_S)
+                    return proxy.bytes_up == passed
+                return False
+
+            wait_until(full, "a full line")
+            passed = proxy.bytes_up
+            proxy.cut_after(10)
+            with server, pytest.raises(ConnectionResetError):
+                while server.recv(1 << 16):
+                    pass
+            assert proxy.bytes_up == passed + 10
+        with connect(proxy):  # it is still there
+            listener.accept()[0].close()
+
+
 def test_a_cut_may_be_for_the_next_connection_alone(proxy):
     proxy.cut_after(10, times=1)
     with connect(proxy) as first:

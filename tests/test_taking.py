@@ -175,7 +175,7 @@ def test_a_move_is_on_the_disk_before_the_server_may_forget_its_file(
     def link(*_: object) -> None:
         raise OSError(errno.EXDEV, "another file system")
 
-    monkeypatch.setattr("incoming_wsgi.taking.os.fsync", watch)
+    monkeypatch.setattr("incoming_wsgi.folders.os.fsync", watch)
     if other_file_system:
         real = os.link
         monkeypatch.setattr(

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import BytesLost, FileTooLarge, StorageError, StorageFull, Unavailable
+from ..folders import sync_folder
 from ..uploads import UPLOAD_ID_PATTERN
 from . import _descriptors
 from ._holds import Holds
@@ -171,11 +172,7 @@ class FileStorage(Storage):
                 self._holds.give_back(name, descriptor)
 
     def _sync_folder(self) -> None:
-        descriptor = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self.files)
 
     def exists(self, upload_id: str, length: int) -> bool:
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be looked at"):

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import StorageFull, TicketStoreError, Unavailable
+from ..folders import sync_folder
 from ._connections import Connections
 from ._filesystems import is_network_file_system
 
@@ -124,11 +125,7 @@ class Database:
             raise TicketStoreError(
                 f"The ticket database {self.path} cannot be made: {exc.strerror}"
             ) from exc
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
 
     def _configure(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
