@@ -25,12 +25,6 @@ CONTENT = random.Random(23).randbytes(600 * KIB)
 LIE = lie_about(CONTENT)
 
 
-@pytest.fixture(autouse=True)
-def hang_up():
-    yield
-    RawPut.close_all()
-
-
 @pytest.fixture
 def pair(tmp_path):
     with rivals(tmp_path) as (left, right):

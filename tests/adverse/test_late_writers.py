@@ -25,7 +25,6 @@ from rivals import (
     lie_about,
     new_upload,
     put,
-    rivals,
     state_of,
     wait_for_state,
 )
@@ -39,25 +38,6 @@ CONTENT = random.Random(20).randbytes(9 * CHUNK)
 LIE = lie_about(CONTENT)
 SUPERSEDED = (409, "superseded")
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("late")
-
-
-@pytest.fixture(autouse=True)
-def hang_up():
-    yield
-    RawPut.close_all()
-
-
-@pytest.fixture(scope="module")
-def pair(folder):
-    with rivals(folder) as (left, right):
-        yield left, right
-        left.check_log()
-        right.check_log()
 
 
 @dataclass

@@ -42,25 +42,6 @@ SUPERSEDED = (409, "superseded")
 CLOSED = (0, None)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("newest")
-
-
-@pytest.fixture(autouse=True)
-def hang_up():
-    yield
-    RawPut.close_all()
-
-
-@pytest.fixture(scope="module")
-def pair(folder):
-    with rivals(folder) as (left, right):
-        yield left, right
-        left.check_log()
-        right.check_log()
-
-
 @pytest.fixture
 def app():
     with web_app() as app:

@@ -1,0 +1,25 @@
+"""Two servers on one folder, for all tests of a file."""
+
+from __future__ import annotations
+
+import pytest
+from rivals import RawPut, rivals
+
+
+@pytest.fixture(autouse=True)
+def hang_up():
+    yield
+    RawPut.close_all()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("rivals")
+
+
+@pytest.fixture(scope="module")
+def pair(folder):
+    with rivals(folder) as (left, right):
+        yield left, right
+        left.check_log()
+        right.check_log()
