@@ -223,7 +223,7 @@ def _is_own_host(host: str) -> bool:
     match = HOST.fullmatch(host)
     if match is None:
         return False
-    name = match[1].lower()
+    name = match[1].lower().removesuffix(".")
     return (
         name in ("", "localhost")
         or name.endswith(".localhost")  # RFC 6761, 6.3

@@ -75,7 +75,7 @@ class Background:
 
 def run_due(housekeeping: Housekeeping) -> int:
     """Do what is due now, one after the other, and return when it is done; how much that was."""
-    jobs = _Jobs(housekeeping)
+    jobs = _Jobs(housekeeping, watches=False)
     done = 0
     # What this run puts off, such as a handover to an app that is down, is not for this run.
     began = now()
@@ -102,6 +102,7 @@ def begin_stop() -> None:
 # here after saying that: one of the two sees the other.
 _stop_began = (0, 0.0)
 _under_way: dict[object, tuple[int, _Jobs]] = {}
+_waited_in = 0  # the process that has waited at its exit
 
 
 def _is_ending() -> bool:
@@ -115,8 +116,18 @@ def _watch_for_the_exit() -> None:
     atexit.register(_end_in_good_order)
 
 
+@atexit.register
+def _end_at_last() -> None:
+    """What is registered anew while exit functions run is not called any more; this is."""
+    _end_in_good_order()
+
+
 def _end_in_good_order() -> None:
+    global _waited_in
     begin_stop()
+    if _waited_in == os.getpid():
+        return
+    _waited_in = os.getpid()
     # Whoever asks a second time does not want to wait.
     with suppress(KeyboardInterrupt, SystemExit):
         _wait_for_jobs(_stop_began[1] + STOP_S)
@@ -141,7 +152,7 @@ class _Dispatcher:
     def __init__(self, housekeeping: Housekeeping) -> None:
         self.pid = os.getpid()
         self._housekeeping = housekeeping
-        self._jobs = _Jobs(housekeeping)
+        self._jobs = _Jobs(housekeeping, watches=True)
         self._chores = _Chores(housekeeping)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="incoming-background", daemon=True)
@@ -175,7 +186,10 @@ class _Dispatcher:
             except Exception:
                 log.exception("event=background_failed")
             self._jobs.changed.wait(pause_s)
-            self._jobs.renew()
+            try:
+                self._jobs.renew()
+            except Exception:
+                log.exception("event=renewal_failed")
 
     def _start_what_is_due(self) -> float:
         """How long to wait before the next look. Looking is a read: whoever asks for the state of
@@ -200,10 +214,12 @@ class _Dispatcher:
 
 
 class _Jobs:
-    """What is under way in this process, each in a thread of its own, its lease kept alive."""
+    """What is under way in this process, each in a thread of its own, its lease kept alive.
+    `watches`: see `Housekeeping.look_after`."""
 
-    def __init__(self, housekeeping: Housekeeping) -> None:
+    def __init__(self, housekeeping: Housekeeping, *, watches: bool) -> None:
         self.changed = threading.Event()
+        self._watches = watches
         self._housekeeping = housekeeping
         self._running: dict[str, Lease] = {}
         self._renewed_at = time.monotonic()
@@ -251,7 +267,7 @@ class _Jobs:
 
     def _do(self, lease: Lease) -> None:
         try:
-            self._housekeeping.look_after(lease)
+            self._housekeeping.look_after(lease, watches=self._watches)
         except IncomingError as exc:
             log.error("upload=%s event=background_failed error=%s", log_id(lease.upload.id), exc)
         except Exception:

@@ -87,8 +87,9 @@ class IncomingClient:
     ) -> str:
         """Issue a ticket and return its id, for the page; as `Incoming.new_upload`.
 
-        Raises BadRequest for what cannot be, such as a URL that cannot be called, TooLarge for a
-        length above the limit, StorageFull when there is no room for it.
+        Raises BadRequest for what cannot be, such as a URL that cannot be called; TooLarge for a
+        length above the limit; StorageFull when there is no room for it; TooManyUploads when the
+        owner has as many as he may.
         """
         ticket = self._call(
             "new_upload",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .config import Settings
-from .errors import BytesLost, LeaseLost, UploadNotFound, WrongState
+from .errors import BytesLost, LeaseLost, NotSynced, UploadNotFound, WrongState
 from .handover import (
     Answer,
     OnCancelled,
@@ -123,6 +123,9 @@ class Completion:
             )
         except WrongState:  # another request saw the same, or it was cancelled
             return self._tickets.load(upload.id)
+        except NotSynced:
+            self._tickets.forget_unsynced(upload.id)
+            raise
         except BytesLost as exc:
             return self.lost(upload, exc, lease=lease)
         log.info("upload=%s event=complete length=%s", log_id(upload.id), upload.length)
@@ -217,8 +220,7 @@ class Completion:
         if outcome.answer is Answer.DONE:
             self._done(upload)
         elif outcome.answer is Answer.WAIT:
-            due_at = now() + self._settings.confirm_timeout_s
-            self._settle(lease, Event.WAIT, lambda _: {"reason": None, "due_at": due_at})
+            self._waits(upload)
         elif not self._exists(upload):
             self._settle(lease, Event.FINISH, self.finished)
         elif _is_over(upload, now()):
@@ -312,6 +314,14 @@ class Completion:
         """The app said so: it must not be asked again, whoever has the lease by now."""
         with suppress(WrongState, UploadNotFound):
             self.clear_away(self._tickets.transition(upload.id, Event.FINISH, self.finished))
+
+    def _waits(self, upload: Upload) -> None:
+        """Likewise: the app has the file in its hands, and will confirm."""
+        due_at = now() + self._settings.confirm_timeout_s
+        with suppress(WrongState, UploadNotFound):
+            self._tickets.transition(
+                upload.id, Event.WAIT, lambda _: {"reason": None, "due_at": due_at}
+            )
 
     def _pause_s(self, attempt: int) -> float:
         longest: float = min(

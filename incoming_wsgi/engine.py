@@ -21,13 +21,12 @@ from .errors import (
     BytesLost,
     FileChanged,
     RangeNotSatisfiable,
-    StorageFull,
     UploadGone,
     WrongSecret,
     WrongState,
 )
 from .file_types import is_accept
-from .hosts import is_among
+from .hosts import Origin, is_among
 from .receiving import ExpectedDigest, Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
@@ -110,7 +109,7 @@ class Engine:
         for name, text in texts.items():
             if text is not None and not is_text(text):
                 raise BadRequest(f"{name} is {text!r}; it must be a text")
-        if signal_finish_url is not None and not is_http_url(signal_finish_url):
+        if signal_finish_url is not None and not _can_be_called(signal_finish_url):
             raise BadRequest("signalFinishURL must be an absolute http or https URL")
         hosts = self._settings.callback_hosts
         if signal_finish_url is not None and not is_among(signal_finish_url, hosts):
@@ -272,14 +271,7 @@ class Engine:
             return self._completion.cancelled(upload, reason=reason, tell_app=tell_app)
 
         try:
-            try:
-                upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
-            except StorageFull:
-                # Nothing can be recorded, not even what would make room: so make the room first.
-                if not takes_bytes(self._tickets.load(upload_id).state):
-                    raise
-                self._storage.delete(upload_id)
-                upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
+            upload = self._tickets.transition(upload_id, Event.CANCEL, decide)
         except WrongState:
             upload = self._tickets.load(upload_id)
             if upload.state is not UploadState.CANCELLED:
@@ -311,6 +303,13 @@ class Engine:
         if upload.state is UploadState.CANCELLED:
             self._storage.delete(upload.id)
             _check_not_gone(upload)
+
+
+def _can_be_called(url: str) -> bool:
+    try:
+        return is_http_url(url) and bool(Origin.of(url).name)
+    except ValueError:
+        return False
 
 
 def _is_idle_timeout(seconds: object) -> bool:

@@ -27,6 +27,7 @@
     │   └── TooManyUploads         429  the owner has as many tickets in use as he may have
     ├── StorageError               500  the storage back end failed
     │   ├── BytesLost              500  stored bytes are not where they were put
+    │   ├── NotSynced              500  the system may have dropped what was stored of late
     │   └── StorageFull            507  no room now, on the disk or under a limit
     └── TicketStoreError           500  the ticket store failed
 
@@ -53,6 +54,7 @@ __all__ = [
     "LengthRequired",
     "MethodNotAllowed",
     "NotFound",
+    "NotSynced",
     "RangeNotSatisfiable",
     "StorageError",
     "StorageFull",
@@ -338,6 +340,13 @@ class BytesLost(StorageError):
     """Somebody has removed or changed what was stored; no retry will bring it back."""
 
     code = "bytes_lost"
+
+
+class NotSynced(StorageError):
+    """The system says so once: another try would seem to succeed. What was stored before, and is
+    not known to be on the disk, must be asked for again."""
+
+    code = "not_synced"
 
 
 class StorageFull(StorageError):

@@ -25,6 +25,7 @@ from .errors import (
     NotFound,
     StorageFull,
     TooLarge,
+    TooManyUploads,
     Unavailable,
     UploadNotFound,
     WrongSecret,
@@ -58,6 +59,7 @@ BY_CODE: Mapping[str, type[IncomingError]] = {
     for cls in (getattr(errors, name) for name in errors.__all__)
     if cls is not IncomingError
 }
+TOO_MANY = "uploads of this owner"  # a proxy that says 429 means something else
 RFC_9457_MEMBERS = ("type", "title", "status", "detail", "instance")
 STATE_IN_TEXT = re.compile(r"\bis ([A-Z_]{4,})\b")
 
@@ -176,6 +178,8 @@ def _error_of_text(response: requests.Response) -> IncomingError:
     said = f"{_origin(response.url)} answered {status} {response.reason or ''}".rstrip()
     if 300 <= status < 400:
         return BadRequest(f"{said}: it has moved. Give the URL to which that leads.")
+    if status == 429 and TOO_MANY in text:
+        return _make(TooManyUploads, text)
     if status in (408, 429) or (status >= 500 and status not in BY_STATUS):
         return Unavailable(f"{said}: {text} Try again later; the server's log may say more.")
     kind = BY_TEXT.get((status, text)) or BY_STATUS.get(status, BadRequest)

@@ -4,9 +4,9 @@ An upload's `due_at` says when somebody has to look at it next, whatever for; th
 planning there is. Any process may lease a due upload, one at a time, so nothing here is done twice
 and nothing depends on a process staying alive.
 
-What goes by the clock goes only while somebody has looked at it: what is found due long ago was due
-while every process was down, the machine slept, or the clock has jumped. Its client could not do
-anything about it, so bytes are kept for a while more.
+Who looks all the time finds nothing that was due long ago, unless every process was down meanwhile,
+the machine slept, or the clock has jumped. The client could not do anything about that, so bytes
+are kept for a while more.
 
 Chores are about the whole folder: syncing what was recorded without that, and files without a
 record. Such an orphan is what a lost or older database leaves behind, so it may be all that there
@@ -23,7 +23,7 @@ from typing import Any
 
 from .completion import Completion, unless_due
 from .config import Settings
-from .errors import BytesLost, LeaseLost
+from .errors import BytesLost, LeaseLost, NotSynced, StorageError
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Storage
 from .tickets.base import Lease, TicketStore
@@ -74,21 +74,22 @@ class Housekeeping:
     def next_due_at(self) -> float | None:
         return self._tickets.next_due_at(in_process=self._in_process)
 
-    def look_after(self, lease: Lease) -> None:
+    def look_after(self, lease: Lease, *, watches: bool = False) -> None:
         """Do what is due for the leased upload. If the client or another process is faster, leave
-        it to them."""
+        it to them. `watches`: the caller looks all the time, so that nothing is due for long."""
         try:
-            self._look_after(lease)
+            self._look_after(lease, watches=watches)
         except LeaseLost:
             log.debug("upload=%s event=lease_lost", log_id(lease.upload.id))
 
-    def _look_after(self, lease: Lease) -> None:
+    def _look_after(self, lease: Lease, *, watches: bool) -> None:
         upload = lease.upload
+        is_late = watches and now() - upload.due_at > LATE_S
         if takes_bytes(upload.state):
             # Complete all the same, if the process that stored the last byte died before sealing.
             # But a ticket for an empty file that nobody has declared is only an unused ticket.
             stored = upload.is_complete and upload.state is UploadState.UPLOADING
-            if not stored and self._is_late(upload):
+            if not stored and is_late:
                 self._put_off(lease)
                 return
             step = self._complete if stored else self._expire
@@ -104,17 +105,13 @@ class Housekeeping:
             self.renew(lease)  # a call cannot be taken back: make sure that it is ours to make
             self._storage.delete(upload.id)
             self._completion.tell_of_cancellation(lease)
-        elif upload.state is UploadState.FAILED and self._is_late(upload):
+        elif upload.state is UploadState.FAILED and is_late:
             self._put_off(lease)
         else:
             self._forget(lease)
 
     def _complete(self, lease: Lease) -> Lease:
         return Lease(self._completion.complete(lease.upload, lease=lease.token), lease.token)
-
-    def _is_late(self, upload: Upload) -> bool:
-        """Not if somebody else than a thread of ours looks, from time to time."""
-        return self._settings.background and now() - upload.due_at > LATE_S
 
     def _put_off(self, lease: Lease) -> None:
         upload = lease.upload
@@ -180,6 +177,10 @@ class Housekeeping:
                 self._storage.sync(upload.id)
             except BytesLost:  # whoever writes next ends the upload
                 continue
+            except NotSynced as exc:
+                log.error("upload=%s event=not_synced error=%s", log_id(upload.id), exc)
+                self._tickets.forget_unsynced(upload.id)
+                continue
             self._tickets.mark_synced(upload.id, upload.received)
 
     def _sweep(self) -> None:
@@ -188,8 +189,7 @@ class Housekeeping:
             at = now()
             for upload_id, noted_at in self._tickets.note_orphans(batch, at).items():
                 if at - noted_at >= self._settings.keep_failed_s:
-                    self._storage.delete(upload_id)
-                    log.warning("upload=%s event=orphan_removed", log_id(upload_id))
+                    self._remove_orphan(upload_id)
                 elif noted_at == at:
                     log.warning(
                         "upload=%s event=orphan_found; a file of which the ticket database knows "
@@ -197,3 +197,11 @@ class Housekeeping:
                         log_id(upload_id),
                         self._settings.keep_failed_s,
                     )
+
+    def _remove_orphan(self, upload_id: str) -> None:
+        try:
+            self._storage.delete(upload_id)
+        except StorageError as exc:  # the others may go
+            log.error("upload=%s event=orphan_stays error=%s", log_id(upload_id), exc)
+        else:
+            log.warning("upload=%s event=orphan_removed", log_id(upload_id))

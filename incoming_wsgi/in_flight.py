@@ -49,6 +49,7 @@ class InFlight:
         self._reserve_s = stall_timeout_s if min_rate_bytes_s else math.inf
         self._s_per_byte = 1 / min_rate_bytes_s if min_rate_bytes_s else 0.0
         self._look_every_s = min(LOOK_EVERY_S, stall_timeout_s / 4)
+        self._starting: dict[int, threading.Lock] = {}  # by process
         self._start()
 
     def _start(self) -> None:
@@ -66,7 +67,10 @@ class InFlight:
     def add(self, request: RequestInFlight, upload_id: str | None = None) -> None:
         """Raises Unavailable if others with this upload would have to end and cannot be made to."""
         if self._pid != os.getpid():
-            self._start()
+            # Of the first requests of a process several may come here at once.
+            with self._starting.setdefault(os.getpid(), threading.Lock()):
+                if self._pid != os.getpid():
+                    self._start()
         with self._lock:
             if upload_id is not None:
                 self._make_room(upload_id)

@@ -143,7 +143,11 @@ class _Progress:
         goes on, only that there is life."""
         ranges = () if self._provisional and not release else tuple(self._written)
         if ranges and self._receiving.sync:
-            self._writer.flush()
+            try:
+                self._writer.flush()
+            except BaseException:
+                self._written.clear()  # another flush would seem to succeed
+                raise
         upload = self._receiving.tickets.record_ranges(
             self._claim,
             ranges,

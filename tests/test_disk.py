@@ -16,6 +16,7 @@ from webtest import TestApp
 
 from incoming_wsgi import Incoming, StorageFull, TooManyUploads, Upload, UploadState
 from incoming_wsgi.client import upload_file
+from incoming_wsgi.uploads import now
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
@@ -235,7 +236,7 @@ def test_uploads_leave_room_for_the_database(make, disk):
     assert disk.free_bytes >= 2 * MIB + stop
 
 
-def test_a_disk_that_others_have_filled_up_loses_nothing_and_can_be_cancelled_on(make, disk):
+def test_a_disk_that_others_have_filled_up_loses_nothing(make, disk):
     incoming = make("disk/incoming", min_free_bytes=0)
     app = TestApp(incoming)
     _, url = declare(incoming, 8 * MIB)
@@ -245,8 +246,11 @@ def test_a_disk_that_others_have_filled_up_loses_nothing_and_can_be_cancelled_on
     upload = app.get(url).json
     assert upload["state"] == "UPLOADING"
     assert upload["received"][0][1] >= MIB
+    stored = disk.folder / "incoming" / "files" / url.rpartition("/")[2]
+    assert stored.read_bytes()[:MIB] == CONTENT
+    disk.clear()
     assert app.delete(url).json["state"] == "CANCELLED"
-    assert not (disk.folder / "incoming" / "files" / url.rpartition("/")[2]).exists()
+    assert not stored.exists()
 
 
 def test_when_there_is_room_again_the_upload_goes_on(make, disk):
@@ -368,6 +372,51 @@ def test_a_full_database_refuses_and_keeps(make, tmp_path):
     put(incoming, url, start, CONTENT[start : start + 1], MIB)
     assert len(app.get(url).json["received"]) == len(received) + 1
     assert app.delete(url).json["state"] == "CANCELLED"
+
+
+def failing_once(monkeypatch) -> None:
+    """The next sync fails, the one after it succeeds: so does Linux tell of lost pages."""
+    real, failures = os.fdatasync, [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+    def fdatasync(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+        real(descriptor)
+
+    monkeypatch.setattr("incoming_wsgi.storage.file.os.fdatasync", fdatasync)
+
+
+def test_a_disk_that_did_not_take_a_chunk_is_not_believed_the_second_time(make, monkeypatch):
+    incoming = make(durability="disk")
+    _, url = declare(incoming, MIB)
+    failing_once(monkeypatch)
+    response = put(incoming, url, 0, CONTENT[:1000], MIB, status=500)
+    assert response.json["code"] == "not_synced"
+    assert TestApp(incoming).get(url).json["received"] == []
+    assert put(incoming, url, 0, CONTENT, MIB).json["state"] == "COMPLETE"
+
+
+def test_a_file_that_could_not_be_sealed_is_asked_for_again(make, monkeypatch):
+    incoming = make()
+    _, url = declare(incoming, MIB)
+    put(incoming, url, 0, CONTENT[:1000], MIB)
+    failing_once(monkeypatch)
+    response = put(incoming, url, 1000, CONTENT[1000:], MIB, status=500)
+    assert response.json["code"] == "not_synced"
+    assert TestApp(incoming).get(url).json["received"] == []
+    assert put(incoming, url, 0, CONTENT, MIB).json["state"] == "COMPLETE"
+
+
+def test_what_a_chore_could_not_sync_is_asked_for_again(make, monkeypatch):
+    incoming = make()
+    _, url = declare(incoming, MIB)
+    put(incoming, url, 0, CONTENT[:1000], MIB)
+    failing_once(monkeypatch)
+    later = now() + 60
+    monkeypatch.setattr("incoming_wsgi.housekeeping.now", lambda: later)
+    incoming.do_housekeeping()
+    assert TestApp(incoming).get(url).json["received"] == []
+    assert put(incoming, url, 0, CONTENT, MIB).json["state"] == "COMPLETE"
 
 
 def test_a_locked_database_is_waited_for(make, tmp_path):

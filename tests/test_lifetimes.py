@@ -11,7 +11,7 @@ from waiting import wait_until
 from webtest import TestApp
 
 from incoming_wsgi import Incoming, UploadNotFound
-from incoming_wsgi.errors import BadRequest
+from incoming_wsgi.errors import BadRequest, StorageError
 from incoming_wsgi.uploads import now
 
 DAY_S = 86400.0
@@ -173,20 +173,26 @@ def test_a_cancel_that_was_killed_before_it_deleted_can_be_repeated(make, tmp_pa
     assert files(tmp_path) == set()
 
 
+def watch(incoming) -> None:
+    """What the thread does that looks all the time."""
+    while (lease := incoming._housekeeping.lease_due()) is not None:
+        incoming._housekeeping.look_after(lease, watches=True)
+
+
 def test_what_was_due_long_ago_gets_an_hour_more(make, after, tmp_path, caplog):
     """The machine slept, or no process was there: nobody could bring the upload on meanwhile."""
-    incoming = make(background=True)
+    incoming = make()
     ticket = upload(incoming, of=20)
     after(13 * 3600)
     with caplog.at_level(logging.WARNING, logger="incoming_wsgi"):
-        incoming.do_housekeeping()
+        watch(incoming)
     assert incoming.status(ticket).state.value == "UPLOADING"
     assert f"upload={ticket[:8]} event=expiry_put_off" in caplog.text
     after(13 * 3600 + 3590)
-    incoming.do_housekeeping()
+    watch(incoming)
     assert files(tmp_path) == {ticket}
     after(14 * 3600 + 30)
-    incoming.do_housekeeping()
+    watch(incoming)
     assert incoming.status(ticket).state.value == "CANCELLED"
     assert files(tmp_path) == set()
 
@@ -195,14 +201,14 @@ def test_a_file_that_could_not_be_handed_over_gets_an_hour_more_too(make, after,
     def refuse(_) -> None:
         raise RuntimeError
 
-    incoming = make(background=True, on_finished=refuse, handover_give_up_s=0.001)
+    incoming = make(on_finished=refuse, handover_give_up_s=0.001)
     ticket = upload(incoming)
-    wait_until(lambda: incoming.do_housekeeping() or is_failed(incoming, ticket), "the failure")
+    wait_until(lambda: watch(incoming) or is_failed(incoming, ticket), "the failure")
     after(20 * DAY_S)
-    incoming.do_housekeeping()
+    watch(incoming)
     assert files(tmp_path) == {ticket}
     after(20 * DAY_S + 3630)
-    incoming.do_housekeeping()
+    watch(incoming)
     assert files(tmp_path) == set()
 
 
@@ -271,15 +277,90 @@ def test_a_file_that_was_left_to_the_app_stays_when_its_record_is_forgotten(make
     assert os.listdir(tmp_path / "incoming" / "left") == []
 
 
+def test_cron_expires_what_is_due_however_late_it_comes(make, after, tmp_path):
+    incoming = make()
+    ticket = upload(incoming, of=20)
+    after(2 * DAY_S)
+    incoming.do_housekeeping()
+    assert incoming.status(ticket).state.value == "CANCELLED"
+    assert files(tmp_path) == set()
+
+
+def test_files_of_a_version_without_marks_are_all_taken_for_left(make, after, tmp_path):
+    make()
+    (tmp_path / "incoming" / "left").rmdir()
+    left = orphan(tmp_path)
+    for day in (0, 8, 16):
+        after(day * DAY_S)
+        make(keep_failed_s=DAY_S).do_housekeeping()
+    assert files(tmp_path) == {left}
+    # Of those that come later the marks say it.
+    lost = orphan(tmp_path)
+    for day in (17, 19):
+        after(day * DAY_S)
+        make(keep_failed_s=DAY_S).do_housekeeping()
+    assert files(tmp_path) == {left}
+    assert lost != left
+
+
+def test_a_folder_that_is_away_for_a_moment_costs_no_mark(make, after, tmp_path):
+    incoming = make(keep_failed_s=DAY_S)
+    left = upload(incoming, remove_file_when_finished=False)
+    incoming.do_housekeeping()
+    folder = tmp_path / "incoming" / "files"
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    after(DAY_S)
+    with pytest.raises(StorageError, match="is not the one that was there"):
+        incoming.do_housekeeping()
+    folder.rmdir()
+    (tmp_path / "away").rename(folder)
+    for day in (2, 4, 6):
+        after(day * DAY_S)
+        incoming.do_housekeeping()
+    assert files(tmp_path) == {left}
+
+
+def test_an_orphan_that_cannot_be_removed_does_not_keep_the_others(
+    make, after, tmp_path, monkeypatch
+):
+    incoming = make(keep_failed_s=DAY_S)
+    stays, _ = sorted(orphan(tmp_path) for _ in range(2))
+    incoming.do_housekeeping()
+    real = incoming._storage.delete
+
+    def delete(upload_id: str) -> None:
+        if upload_id == stays:
+            raise StorageError("not permitted")
+        real(upload_id)
+
+    monkeypatch.setattr(incoming._storage, "delete", delete)
+    after(2 * DAY_S)
+    incoming.do_housekeeping()
+    assert files(tmp_path) == {stays}
+
+
+def test_a_clock_that_was_ahead_does_not_stop_the_chores(make, after, tmp_path):
+    incoming = make(keep_failed_s=DAY_S)
+    after(100 * DAY_S)
+    incoming.do_housekeeping()
+    lost = orphan(tmp_path)
+    for day in (0, 2):
+        after(day * DAY_S)
+        incoming.do_housekeeping()
+    assert lost not in files(tmp_path)
+
+
 def test_other_peoples_files_are_not_touched(make, after, tmp_path):
     incoming = make(keep_failed_s=DAY_S)
+    (tmp_path / "incoming" / "files" / "folder").mkdir()
     names = {"notes.txt", "a b", ".hidden"}
     for name in names:
         (tmp_path / "incoming" / "files" / name).write_bytes(b"mine")
     for day in (0, 2, 4):
         after(day * DAY_S)
         incoming.do_housekeeping()
-    assert files(tmp_path) == names
+    assert files(tmp_path) == names | {"folder"}
 
 
 def test_many_orphans_are_looked_up_in_batches_and_by_one_process(

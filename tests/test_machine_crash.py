@@ -6,7 +6,7 @@ import random
 
 import pytest
 from forgetful import ForgetfulStorage, ForgetfulTickets
-from webtest import TestApp
+from webtest import AppError, TestApp
 
 from incoming_wsgi import Incoming
 from incoming_wsgi.states import Event
@@ -212,6 +212,34 @@ def test_where_restarts_cannot_be_told_everything_is_synced_before_it_is_recorde
     incoming.close()
 
 
+def test_who_has_lost_the_last_bytes_to_a_crash_has_time_to_bring_them_again(machine, monkeypatch):
+    """The upload was about to be sealed, so that somebody was to look at it within a minute."""
+    ticket = machine.incoming.new_upload()
+    monkeypatch.setattr(machine.storage, "seal", lambda *_: 1 / 0)
+    with pytest.raises(AppError, match="500"):
+        machine.put(ticket, 0, len(CONTENT))
+    machine.restart()
+    later = now() + 1800
+    monkeypatch.setattr("incoming_wsgi.housekeeping.now", lambda: later)
+    machine.incoming.do_housekeeping()
+    machine.finish(ticket)
+
+
+def test_who_cannot_tell_the_run_believes_nothing_that_was_not_synced(tmp_path):
+    path = tmp_path / "incoming.db"
+    first = SQLiteTicketStore(path, boot_id="first")
+    first.prepare()
+    upload = new_upload(length=100)
+    first.create(upload)
+    claim = first.claim_range(upload.id, 0, 10, changes_nothing)
+    first.record_ranges(claim, claim.gaps, changes_nothing, release=True)
+    first.close()
+    second = SQLiteTicketStore(path, boot_id="")
+    second.prepare()
+    assert list(second.load(upload.id).received) == []
+    second.close()
+
+
 def test_digests_of_what_was_lost_are_lost_too(tmp_path):
     path = tmp_path / "incoming.db"
     first = SQLiteTicketStore(path, boot_id="first")
@@ -269,6 +297,5 @@ def test_this_run_of_the_machine_has_a_name(tmp_path):
     assert read_boot_id()
 
 
-def test_a_system_that_does_not_say_has_none(tmp_path, monkeypatch):
-    monkeypatch.setattr("incoming_wsgi.tickets._boot.SYSCTL", (str(tmp_path / "nothing"),))
+def test_a_system_that_does_not_say_has_none(tmp_path):
     assert read_boot_id(tmp_path / "nothing") is None

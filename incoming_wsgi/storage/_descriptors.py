@@ -39,14 +39,15 @@ def close(descriptor: int) -> None:
 
 
 def _after_fork_in_child() -> None:
-    try:
-        for descriptor in _book:
-            os.close(descriptor)
-        _book.clear()
-    finally:
-        _lock.release()
+    global _lock
+    _lock = threading.RLock()  # some servers fork in C and run this hook alone
+    for descriptor in _book:
+        os.close(descriptor)
+    _book.clear()
 
 
 os.register_at_fork(
-    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork_in_child
+    before=lambda: _lock.acquire(),
+    after_in_parent=lambda: _lock.release(),
+    after_in_child=_after_fork_in_child,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -54,9 +55,10 @@ class Holds:
         for name in os.listdir(self.folder):
             path = self.folder / name
             try:
-                if time.time() - path.stat().st_mtime < OLD_S:
-                    continue
+                status = path.stat()
             except FileNotFoundError:
+                continue
+            if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < OLD_S:
                 continue
             descriptor = self.take(name)
             if descriptor is not None:

@@ -61,7 +61,8 @@ class Writer(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Return when all bytes that this writer has stored would survive a power failure."""
+        """Return when all bytes that this writer has stored would survive a power failure. Raises
+        NotSynced."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -94,14 +95,14 @@ class Storage(ABC):
         """Make all `length` bytes durable; the upload is about to be handed over.
 
         Waits like `fence()`, and raises what that raises. An upload of length 0 that nobody has
-        written to begins to exist. Sealing twice is harmless. Raises BytesLost if there are not
-        exactly `length` bytes.
+        written to begins to exist. Sealing twice is harmless. Raises NotSynced, BytesLost if there
+        are not exactly `length` bytes.
         """
 
     @abstractmethod
     def sync(self, upload_id: str) -> None:
         """Return when all that has been written to the upload by now, by whomever, would survive a
-        power failure. BytesLost if it does not exist."""
+        power failure. Raises NotSynced, BytesLost if it does not exist."""
 
     @abstractmethod
     def find_room(self) -> Room | None:

@@ -17,13 +17,14 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import BytesLost, FileTooLarge, StorageError, StorageFull, Unavailable
+from ..errors import BytesLost, FileTooLarge, NotSynced, StorageError, StorageFull, Unavailable
 from ..folders import sync_folder
 from ..uploads import UPLOAD_ID_PATTERN
 from . import _descriptors
@@ -58,8 +59,9 @@ class FileStorage(Storage):
     def prepare(self) -> None:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self.folder, self.files, self._holds.folder, self._left):
+            for folder in (self.folder, self.files, self._holds.folder):
                 folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
+            self._make_left()
         except (FileExistsError, NotADirectoryError) as exc:
             raise StorageError(
                 f"The storage folder {self.folder} cannot be used: {exc.filename} is not a folder."
@@ -71,6 +73,19 @@ class FileStorage(Storage):
             ) from exc
         self._try_file_system()
         self._identity = _identity(self.files)
+
+    def _make_left(self) -> None:
+        """Of a folder from before there were marks nobody knows what was left: so all of it."""
+        if self._left.exists():
+            return
+        made = self._holds.folder / f"left-{secrets.token_hex(8)}"
+        made.mkdir(mode=FOLDER_MODE)
+        for name in os.listdir(self.files):
+            (made / name).touch(mode=0o600)
+        try:
+            made.rename(self._left)
+        except OSError:  # another process was faster
+            shutil.rmtree(made)
 
     def _try_file_system(self) -> None:
         """Do once what uploads will do. Better refused at the start than with a user's file."""
@@ -117,6 +132,7 @@ class FileStorage(Storage):
                     raise BytesLost(
                         f"The file of upload {upload_id[:8]} has been removed."
                     ) from exc
+                self._check_place()
                 descriptor, created = _create(path)
         return _FileWriter(
             descriptor,
@@ -136,7 +152,7 @@ class FileStorage(Storage):
             try:
                 with _locked_alone(descriptor):
                     size = os.fstat(descriptor).st_size
-                    os.fdatasync(descriptor)
+                    _sync(descriptor)
             finally:
                 _descriptors.close(descriptor)
             if size != length:
@@ -209,20 +225,27 @@ class FileStorage(Storage):
         path = self._left / self.locate(upload_id).name
         with _storage_errors(f"The file of upload {upload_id[:8]} cannot be left"):
             _descriptors.close(_open(path, os.O_CREAT))
+            sync_folder(self._left)
 
     def list_ids(self) -> Iterator[str]:
         """On the way, what killed processes have left in `held` is removed, and the marks of files
         that the web app has taken away by now."""
         with _storage_errors(f"The folder {self.folder} cannot be read"):
             self._holds.remove_leftovers()
-            for name in os.listdir(self._left):
-                if not self.files.joinpath(name).exists():
+            gone = [name for name in os.listdir(self._left) if not self._is_there(name)]
+            self._check_place()  # if the folder is away, nothing is gone
+            for name in gone:
+                if not self._is_there(name):
                     self._left.joinpath(name).unlink(missing_ok=True)
             with os.scandir(self.files) as entries:
                 for entry in entries:
+                    is_file = entry.is_file(follow_symlinks=False)
                     is_left = self._left.joinpath(entry.name).exists()
-                    if UPLOAD_ID.fullmatch(entry.name) and not is_left:
+                    if is_file and UPLOAD_ID.fullmatch(entry.name) and not is_left:
                         yield entry.name
+
+    def _is_there(self, name: str) -> bool:
+        return os.path.lexists(self.files / name)
 
 
 class _FileWriter(Writer):
@@ -258,7 +281,7 @@ class _FileWriter(Writer):
     def _check_room(self, size: int) -> None:
         free = _free_bytes(os.fstatvfs(self._descriptor))
         if free is not None and free - size < self._min_free_bytes:
-            raise OSError(errno.ENOSPC, f"only {free} bytes are free on the disk")
+            raise OSError(errno.ENOSPC, "no more than min_free_bytes are left on the disk")
 
     def fence(self) -> None:
         with _storage_errors("The file cannot be locked"), _locked_alone(self._descriptor):
@@ -271,7 +294,7 @@ class _FileWriter(Writer):
 
     def flush(self) -> None:
         with _storage_errors("The file cannot be written to the disk"):
-            os.fdatasync(self._descriptor)
+            _sync(self._descriptor)
             if self._sync_folder is not None:
                 self._sync_folder()
 
@@ -294,6 +317,15 @@ def _create(path: Path) -> tuple[int, bool]:
 def _free_bytes(status: os.statvfs_result) -> int | None:
     """For this user; None for a file system that has no size."""
     return status.f_bavail * status.f_frsize if status.f_blocks else None
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fdatasync(descriptor)
+    except OSError as exc:
+        raise NotSynced(
+            f"The disk has not taken what was stored: {exc.strerror}. It is asked for again."
+        ) from exc
 
 
 def _identity(folder: Path) -> tuple[int, int]:

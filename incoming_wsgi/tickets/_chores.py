@@ -12,15 +12,17 @@ __all__ = ["is_chore_due", "note_orphan", "purge_orphans", "take_turn"]
 NOTED_FOR_S = 30 * 86400.0  # an orphan that nobody has found for so long is gone
 
 
-def is_chore_due(connection: sqlite3.Connection, chore: str, at: float) -> bool:
+def is_chore_due(connection: sqlite3.Connection, chore: str, at: float, again_at: float) -> bool:
+    """Also if its time is too far ahead: then the clock was, when it was written down."""
     row = connection.execute("SELECT due_at FROM chores WHERE name = ?", (chore,)).fetchone()
-    return row is None or row["due_at"] <= at
+    return row is None or not at < row["due_at"] <= again_at
 
 
 def take_turn(connection: sqlite3.Connection, chore: str, at: float, again_at: float) -> bool:
     taken = connection.execute(
         "INSERT INTO chores (name, due_at) VALUES (:name, :again_at) "
-        "ON CONFLICT (name) DO UPDATE SET due_at = :again_at WHERE due_at <= :at",
+        "ON CONFLICT (name) DO UPDATE SET due_at = :again_at "
+        "WHERE due_at <= :at OR due_at > :again_at",
         {"name": chore, "at": at, "again_at": again_at},
     ).rowcount
     return taken == 1

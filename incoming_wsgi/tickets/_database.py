@@ -4,7 +4,8 @@ Facts this room is built on:
 
 * WAL with a transaction that reads first and writes later fails at once with "database is locked"
   when another has written in between, whatever the timeout; BEGIN IMMEDIATE does not. So each
-  writing transaction begins as a writer (`writing`), is short, and does no other I/O.
+  writing transaction begins as a writer (`writing`), is short, and does no other I/O than to ask
+  how much room there is.
 * A connection must not live through a fork. `_connections.py` keeps one for each thread, opens it
   at first use, and closes all of them for a fork.
 * WAL needs shared memory, so all processes on one host and no network file system: there the

@@ -1,5 +1,4 @@
-"""What of the recorded ranges would survive a crash of the machine. Steps of transactions,
-`forget_unsynced` is one.
+"""What of the recorded ranges would survive a crash of the machine. Steps of transactions.
 
 A range that was recorded without being synced counts until the machine is started anew: the bytes
 are in its memory, whatever happens to our processes. After that only what is in `synced` counts.
@@ -13,7 +12,7 @@ from collections.abc import Iterable
 from ..ranges import Range
 from ._rows import find_ranges, record_range
 
-__all__ = ["forget_unsynced", "mark_synced", "mark_unsynced"]
+__all__ = ["find_unsynced", "forget_unsynced", "mark_synced", "mark_unsynced"]
 
 
 def mark_unsynced(connection: sqlite3.Connection, key: int, boot_id: str, sync_at: float) -> None:
@@ -33,25 +32,24 @@ def mark_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range
         )
 
 
-def forget_unsynced(connection: sqlite3.Connection, boot_id: str) -> int:
-    """Go back to what was synced, for uploads that were written to in another run than this; of how
-    many. One that takes no bytes any more has been sealed."""
-    lost = "SELECT key FROM uploads WHERE boot_id != :boot_id AND state IN ('CREATED', 'UPLOADING')"
-    run = {"boot_id": boot_id}
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"DELETE FROM ranges WHERE upload IN ({lost})", run)
+def find_unsynced(connection: sqlite3.Connection, boot_id: str) -> list[int]:
+    """The uploads with ranges that were recorded in another run than this and not synced."""
+    rows = connection.execute("SELECT key FROM uploads WHERE boot_id != ?", (boot_id,))
+    return [row["key"] for row in rows]
+
+
+def forget_unsynced(connection: sqlite3.Connection, key: int, due_at: float) -> None:
+    """Go back to what was synced. The client has until `due_at` at least to bring the rest."""
+    connection.execute("DELETE FROM ranges WHERE upload = ?", (key,))
+    connection.execute("INSERT INTO ranges SELECT * FROM synced WHERE upload = ?", (key,))
     connection.execute(
-        f"INSERT INTO ranges SELECT upload, start, stop FROM synced WHERE upload IN ({lost})", run
-    )
-    connection.execute(
-        f"DELETE FROM digests WHERE upload IN ({lost}) AND NOT EXISTS (SELECT 1 FROM ranges WHERE"
+        "DELETE FROM digests WHERE upload = ? AND NOT EXISTS (SELECT 1 FROM ranges WHERE"
         " ranges.upload = digests.upload AND ranges.start <= digests.start"
         " AND ranges.stop >= digests.stop)",
-        run,
+        (key,),
     )
-    connection.execute(f"DELETE FROM claims WHERE upload IN ({lost})", run)
-    forgotten = connection.execute(
-        "UPDATE uploads SET boot_id = NULL, sync_at = NULL WHERE boot_id != :boot_id", run
-    ).rowcount
-    connection.execute("COMMIT")
-    return forgotten
+    connection.execute("DELETE FROM claims WHERE upload = ?", (key,))
+    connection.execute(
+        "UPDATE uploads SET boot_id = NULL, sync_at = NULL, due_at = MAX(due_at, ?) WHERE key = ?",
+        (due_at, key),
+    )

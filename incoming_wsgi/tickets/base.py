@@ -198,6 +198,11 @@ class TicketStore(ABC):
         by then; None if there is none. It is not given to anybody else before `again_at`."""
 
     @abstractmethod
+    def forget_unsynced(self, upload_id: str) -> None:
+        """What was recorded without `synced` may be lost: it is not stored any more, and nobody has
+        a claim. Nothing to do for an upload that takes no bytes any more, or is not known."""
+
+    @abstractmethod
     def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
         """The bytes of `ranges`, all of them recorded, would survive a power failure by now."""
 

@@ -37,7 +37,7 @@ from ._rows import (
     to_upload,
 )
 from ._schema import migrate
-from ._synced import forget_unsynced, mark_synced, mark_unsynced
+from ._synced import find_unsynced, forget_unsynced, mark_synced, mark_unsynced
 from .base import Admit, Decide, Lease, TicketStore, WriteClaim
 
 __all__ = ["SQLiteTicketStore"]
@@ -46,6 +46,8 @@ log = logging.getLogger("incoming_wsgi")
 
 # What a power failure costs of an upload at most, give or take the time that syncing takes.
 SYNC_AFTER_S = 10.0
+# How long a client has at least to bring again what a power failure has undone.
+ASK_AGAIN_S = 3600.0
 # What a power failure may undo: clients repeat it.
 REPEATABLE = (Event.DECLARE, Event.STORE)
 
@@ -73,14 +75,20 @@ class SQLiteTicketStore(TicketStore):
     def prepare(self) -> None:
         with self._database.once() as connection:
             migrate(connection, self.path)
-            if self.notices_restarts():
-                forgotten = forget_unsynced(connection, self._boot_id)
-                if forgotten:
-                    log.warning(
-                        "event=machine_restarted uploads=%d; what was not on the disk yet is asked "
-                        "for again",
-                        forgotten,
-                    )
+        # Who cannot tell in which run this is believes nothing that was not synced.
+        boot_id = self._boot_id if self.notices_restarts() else ""
+        with self._database.once() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            keys = find_unsynced(connection, boot_id)
+            for key in keys:
+                forget_unsynced(connection, key, now() + ASK_AGAIN_S)
+            connection.execute("COMMIT")
+        if keys:
+            log.warning(
+                "event=machine_restarted uploads=%d; what was not on the disk yet is asked for "
+                "again",
+                len(keys),
+            )
 
     def notices_restarts(self) -> bool:
         # Of a disk that several machines use, none knows when another was restarted.
@@ -205,6 +213,7 @@ class SQLiteTicketStore(TicketStore):
                     (max(start, own_start), min(stop, own_stop))
                     for start, stop in ranges
                     for own_start, own_stop in own
+                    if max(start, own_start) < min(stop, own_stop)
                 ]
                 for start, stop in kept:
                     record_range(connection, "ranges", key, start, stop)
@@ -231,19 +240,30 @@ class SQLiteTicketStore(TicketStore):
             return tuple(ChunkDigest(*row) for row in rows)
 
     def take_unsynced(self, due_by: float, again_at: float) -> Upload | None:
-        query = f"{SELECT_UPLOAD} WHERE sync_at <= ? ORDER BY sync_at LIMIT 1"
+        # What is too far ahead was written down by a clock that was, too.
+        query = (
+            f"{SELECT_UPLOAD} WHERE sync_at <= :due_by OR sync_at > :again_at + :ahead_s "
+            "ORDER BY sync_at LIMIT 1"
+        )
+        times = {"due_by": due_by, "again_at": again_at, "ahead_s": SYNC_AFTER_S}
         # Most of the time there is nothing: so look, before standing in the queue of writers.
         with self._database.using() as connection:
-            if connection.execute(query, (due_by,)).fetchone() is None:
+            if connection.execute(query, times).fetchone() is None:
                 return None
         with self._database.writing() as connection:
-            row = connection.execute(query, (due_by,)).fetchone()
+            row = connection.execute(query, times).fetchone()
             if row is None:
                 return None
             connection.execute(
                 "UPDATE uploads SET sync_at = ? WHERE key = ?", (again_at, row["key"])
             )
             return to_upload(connection, row)
+
+    def forget_unsynced(self, upload_id: str) -> None:
+        with self._database.writing(durable=True) as connection:
+            row = find_row(connection, upload_id)
+            if row is not None and takes_bytes(UploadState(row["state"])):
+                forget_unsynced(connection, row["key"], now() + ASK_AGAIN_S)
 
     def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
         with self._database.writing() as connection:
@@ -290,7 +310,7 @@ class SQLiteTicketStore(TicketStore):
 
     def take_turn(self, chore: str, at: float, again_at: float) -> bool:
         with self._database.using() as connection:
-            if not is_chore_due(connection, chore, at):
+            if not is_chore_due(connection, chore, at, again_at):
                 return False
         with self._database.writing() as connection:
             return take_turn(connection, chore, at, again_at)
