@@ -44,8 +44,7 @@ class Body:
         self.length: int | None = (
             None if announced is None else parse_length("Content-Length", announced)
         )
-        # Empty: a proxy has undone it, and says so.
-        self._coding: str | None = environ.get("HTTP_TRANSFER_ENCODING") or None
+        self._coding: str | None = environ.get("HTTP_TRANSFER_ENCODING")
         self._input = environ["wsgi.input"]
         self._in_flight = in_flight
         # Without a length only a server that ends the body itself can be read safely: others would
