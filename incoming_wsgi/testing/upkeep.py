@@ -159,6 +159,28 @@ class UpkeepContract:
         assert store.take_unsynced(3e12, 3e12) is None
         store.mark_synced("nobody", [(0, 1)])  # forgotten meanwhile
 
+    def test_what_could_not_be_synced_is_not_stored_any_more(self, store: TicketStore) -> None:
+        upload = new_upload(length=100)
+        store.create(upload)
+        store_range(store, upload, 0, 10, synced=True)
+        store_range(store, upload, 20, 30)
+        claim = store.claim_range(upload.id, 40, 50, changes_nothing)
+        store.forget_unsynced(upload.id)
+        assert list(store.load(upload.id).received) == [(0, 10)]
+        assert store.take_unsynced(1e12, 1e12) is None
+        assert not store.may_write(claim, 40, 50)
+        store_range(store, upload, 20, 30)
+        assert list(store.load(upload.id).received) == [(0, 10), (20, 30)]
+        store.forget_unsynced("nobody")
+
+    def test_what_is_complete_is_never_forgotten(self, store: TicketStore) -> None:
+        upload = new_upload(length=10)
+        store.create(upload)
+        store_range(store, upload, 0, 10)
+        store.transition(upload.id, Event.COMPLETE, changes_nothing)
+        store.forget_unsynced(upload.id)
+        assert list(store.load(upload.id).received) == [(0, 10)]
+
     # chores
 
     def test_a_chore_is_one_callers_turn_when_it_is_due(
@@ -171,6 +193,8 @@ class UpkeepContract:
         assert other.take_turn("another", 100.0, 200.0) is True
         assert other.take_turn("sweep", 200.0, 300.0) is True
         assert store.take_turn("sweep", 200.0, 300.0) is False
+        # What is due later than it will be again was written down by a clock that was ahead.
+        assert store.take_turn("sweep", 50.0, 150.0) is True
         other.close()
 
     def test_orphans_are_ids_of_no_upload_and_remembered_from_the_first_time(
