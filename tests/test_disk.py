@@ -389,8 +389,9 @@ def failing_once(monkeypatch) -> None:
 def test_a_disk_that_did_not_take_a_chunk_is_not_believed_the_second_time(make, monkeypatch):
     incoming = make(durability="disk")
     _, url = declare(incoming, MIB)
+    monkeypatch.setattr("incoming_wsgi.receiving.RECORD_EVERY_S", 0.0)  # as for a slow line
     failing_once(monkeypatch)
-    response = put(incoming, url, 0, CONTENT[:1000], MIB, status=500)
+    response = put(incoming, url, 0, CONTENT[:300_000], MIB, status=500)
     assert response.json["code"] == "not_synced"
     assert TestApp(incoming).get(url).json["received"] == []
     assert put(incoming, url, 0, CONTENT, MIB).json["state"] == "COMPLETE"

@@ -220,7 +220,8 @@ def test_who_has_lost_the_last_bytes_to_a_crash_has_time_to_bring_them_again(mac
         machine.put(ticket, 0, len(CONTENT))
     machine.restart()
     later = now() + 1800
-    monkeypatch.setattr("incoming_wsgi.housekeeping.now", lambda: later)
+    for room in ("housekeeping", "completion", "background"):
+        monkeypatch.setattr(f"incoming_wsgi.{room}.now", lambda: later)
     machine.incoming.do_housekeeping()
     machine.finish(ticket)
 

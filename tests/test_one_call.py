@@ -134,6 +134,29 @@ def test_telling_of_a_cancellation_is_one_call_at_a_time_too(tmp_path, ahead):
     second.close()
 
 
+def test_a_wait_that_comes_when_the_lease_is_over_counts(tmp_path):
+    """Whoever took the lease over is refused the upload until then, and must not call afterwards:
+    the app has the file in its hands."""
+    calls = []
+
+    def take(upload) -> str:
+        calls.append(upload.id)
+        other = Incoming(tmp_path / "incoming", background=False)
+        assert other._tickets.lease_due(now() + HOUR_S, now() + 2 * HOUR_S, in_process=True)
+        other.close()
+        return "wait"
+
+    incoming = Incoming(tmp_path / "incoming", on_finished=take, background=False)
+    ticket = incoming.new_upload()
+    headers = {"Content-Range": "bytes 0-2/3"}
+    TestApp(incoming).put(f"/frontend/uploads/{ticket}", b"all", headers=headers)
+    incoming.do_housekeeping()
+    assert incoming.status(ticket).state.value == "AWAITING_CONFIRMATION"
+    incoming.finish_upload(ticket)
+    assert calls == [ticket]
+    incoming.close()
+
+
 def test_a_child_of_the_app_that_outlives_its_server_holds_nothing(tmp_path):
     """A program that `on_finished` starts must not keep the upload from being delivered."""
     child = []
