@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from incoming_wsgi.errors import StorageError, StorageFull
+from incoming_wsgi.storage._writer import FileWriter
 from incoming_wsgi.storage.file import FileStorage
 from incoming_wsgi.testing import StorageContract
 
@@ -114,9 +115,7 @@ def test_a_symbolic_link_in_place_of_a_file_is_not_followed(storage, tmp_path):
 
 
 def test_no_room_is_its_own_error():
-    writer = FileStorage("/unused").open_writer.__globals__["_FileWriter"](
-        os.open("/dev/full", os.O_RDWR), min_free_bytes=0
-    )
+    writer = FileWriter(os.open("/dev/full", os.O_RDWR), min_free_bytes=0)
     with writer, pytest.raises(StorageFull, match="No space left on device"):
         writer.write(0, b"x", allow)
 

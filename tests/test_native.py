@@ -637,12 +637,12 @@ def test_no_more_than_one_maximum_chunk_is_drained(incoming, url):
 def test_a_full_disk_is_507_with_what_was_stored_acknowledged(app, incoming, url, monkeypatch):
     declare(app, url)
     put(app, url, 0, 256)
-    from incoming_wsgi.storage import file
+    from incoming_wsgi.storage import _writer
 
     def full(*_):
         raise StorageFull("No space left on device")
 
-    monkeypatch.setattr(file._FileWriter, "write", full)
+    monkeypatch.setattr(_writer.FileWriter, "write", full)
     response = put(app, url, 256, 512, status=507)
     problem(response, "storage_full")
     assert int(response.headers["Retry-After"]) > 0

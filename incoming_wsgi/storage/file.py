@@ -19,23 +19,29 @@ import re
 import secrets
 import shutil
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import BytesLost, FileTooLarge, NotSynced, StorageError, StorageFull, Unavailable
+from ..errors import BytesLost, StorageError
 from ..folders import sync_folder
 from ..uploads import UPLOAD_ID_PATTERN
 from . import _descriptors
 from ._holds import Holds
-from .base import Block, Room, Storage, Writer
+from ._writer import (
+    FileWriter,
+    create_file,
+    free_bytes,
+    locked_alone,
+    open_file,
+    storage_errors,
+    sync_file,
+)
+from .base import Room, Storage, Writer
 
 __all__ = ["FileStorage"]
 
 FOLDER_MODE = 0o700
-LONGEST_BLOCK_S = 10.0  # a block is in memory; what takes longer does not go on at all
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
 
 
@@ -123,9 +129,9 @@ class FileStorage(Storage):
     def open_writer(self, upload_id: str, *, create: bool) -> Writer:
         path = self.locate(upload_id)
         created = False
-        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be opened"):
+        with storage_errors(f"The file of upload {upload_id[:8]} cannot be opened"):
             try:
-                descriptor = _open(path)
+                descriptor = open_file(path)
             except FileNotFoundError as exc:
                 if not create:
                     self._check_place()
@@ -133,8 +139,8 @@ class FileStorage(Storage):
                         f"The file of upload {upload_id[:8]} has been removed."
                     ) from exc
                 self._check_place()
-                descriptor, created = _create(path)
-        return _FileWriter(
+                descriptor, created = create_file(path)
+        return FileWriter(
             descriptor,
             min_free_bytes=self._min_free_bytes,
             # Who was first to record something has synced the folder, if that was to be synced.
@@ -143,16 +149,16 @@ class FileStorage(Storage):
         )
 
     def seal(self, upload_id: str, length: int) -> None:
-        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be sealed"):
+        with storage_errors(f"The file of upload {upload_id[:8]} cannot be sealed"):
             try:
-                descriptor = _open(self.locate(upload_id), 0 if length else os.O_CREAT)
+                descriptor = open_file(self.locate(upload_id), 0 if length else os.O_CREAT)
             except FileNotFoundError as exc:
                 self._check_place()
                 raise BytesLost(f"The file of upload {upload_id[:8]} has been removed.") from exc
             try:
-                with _locked_alone(descriptor):
+                with locked_alone(descriptor):
                     size = os.fstat(descriptor).st_size
-                    _sync(descriptor)
+                    sync_file(descriptor)
             finally:
                 _descriptors.close(descriptor)
             if size != length:
@@ -168,9 +174,9 @@ class FileStorage(Storage):
         self._sync_folder()
 
     def find_room(self) -> Room | None:
-        with _storage_errors(f"The storage folder {self.folder} cannot be looked at"):
+        with storage_errors(f"The storage folder {self.folder} cannot be looked at"):
             status = os.statvfs(self.files)
-        free = _free_bytes(status)
+        free = free_bytes(status)
         if free is None:
             return None
         total = status.f_blocks * status.f_frsize
@@ -179,7 +185,7 @@ class FileStorage(Storage):
     @contextmanager
     def hold(self, upload_id: str) -> Iterator[bool]:
         name = self.locate(upload_id).name
-        with _storage_errors(f"The upload {upload_id[:8]} cannot be held"):
+        with storage_errors(f"The upload {upload_id[:8]} cannot be held"):
             descriptor = self._holds.take(name)
         try:
             yield descriptor is not None
@@ -191,7 +197,7 @@ class FileStorage(Storage):
         sync_folder(self.files)
 
     def exists(self, upload_id: str, length: int) -> bool:
-        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be looked at"):
+        with storage_errors(f"The file of upload {upload_id[:8]} cannot be looked at"):
             try:
                 status = os.lstat(self.locate(upload_id))
             except FileNotFoundError:
@@ -218,19 +224,19 @@ class FileStorage(Storage):
         return self.files / upload_id
 
     def delete(self, upload_id: str) -> None:
-        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be deleted"):
+        with storage_errors(f"The file of upload {upload_id[:8]} cannot be deleted"):
             self.locate(upload_id).unlink(missing_ok=True)
 
     def leave(self, upload_id: str) -> None:
         path = self._left / self.locate(upload_id).name
-        with _storage_errors(f"The file of upload {upload_id[:8]} cannot be left"):
-            _descriptors.close(_open(path, os.O_CREAT))
+        with storage_errors(f"The file of upload {upload_id[:8]} cannot be left"):
+            _descriptors.close(open_file(path, os.O_CREAT))
             sync_folder(self._left)
 
     def list_ids(self) -> Iterator[str]:
         """On the way, what killed processes have left in `held` is removed, and the marks of files
         that the web app has taken away by now."""
-        with _storage_errors(f"The folder {self.folder} cannot be read"):
+        with storage_errors(f"The folder {self.folder} cannot be read"):
             self._holds.remove_leftovers()
             gone = [name for name in os.listdir(self._left) if not self._is_there(name)]
             self._check_place()  # if the folder is away, nothing is gone
@@ -248,133 +254,6 @@ class FileStorage(Storage):
         return os.path.lexists(self.files / name)
 
 
-class _FileWriter(Writer):
-    def __init__(
-        self,
-        descriptor: int,
-        *,
-        min_free_bytes: int,
-        sync_folder: Callable[[], None] | None = None,
-        created: Path | None = None,
-    ) -> None:
-        self._descriptor = descriptor
-        self._min_free_bytes = min_free_bytes
-        self._sync_folder = sync_folder
-        self._created = created
-
-    def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
-        length = position + len(block)
-        with (
-            _storage_errors("A block cannot be stored", position, length),
-            _locked(self._descriptor, fcntl.LOCK_SH),
-        ):
-            if not permit():
-                return False
-            self._check_room(len(block))
-            view = memoryview(block)
-            while view:
-                written = os.pwrite(self._descriptor, view, position)
-                position += written
-                view = view[written:]
-            return True
-
-    def _check_room(self, size: int) -> None:
-        free = _free_bytes(os.fstatvfs(self._descriptor))
-        if free is not None and free - size < self._min_free_bytes:
-            raise OSError(errno.ENOSPC, "no more than min_free_bytes are left on the disk")
-
-    def fence(self) -> None:
-        with _storage_errors("The file cannot be locked"), _locked_alone(self._descriptor):
-            pass
-
-    def take_back(self) -> None:
-        if self._created is not None and os.fstat(self._descriptor).st_size == 0:
-            with _storage_errors("The file cannot be removed"):
-                self._created.unlink(missing_ok=True)
-
-    def flush(self) -> None:
-        with _storage_errors("The file cannot be written to the disk"):
-            _sync(self._descriptor)
-            if self._sync_folder is not None:
-                self._sync_folder()
-
-    def close(self) -> None:
-        _descriptors.close(self._descriptor)
-
-
-def _open(path: Path, more: int = 0) -> int:
-    return _descriptors.open_file(path, os.O_RDWR | os.O_NOFOLLOW | more)
-
-
-def _create(path: Path) -> tuple[int, bool]:
-    """The descriptor, and whether the file was not there; somebody else may be as fast."""
-    try:
-        return _open(path, os.O_CREAT | os.O_EXCL), True
-    except FileExistsError:
-        return _open(path), False
-
-
-def _free_bytes(status: os.statvfs_result) -> int | None:
-    """For this user; None for a file system that has no size."""
-    return status.f_bavail * status.f_frsize if status.f_blocks else None
-
-
-def _sync(descriptor: int) -> None:
-    try:
-        os.fdatasync(descriptor)
-    except OSError as exc:
-        raise NotSynced(
-            f"The disk has not taken what was stored: {exc.strerror}. It is asked for again."
-        ) from exc
-
-
 def _identity(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino
-
-
-@contextmanager
-def _locked(descriptor: int, how: int) -> Iterator[None]:
-    fcntl.flock(descriptor, how)
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-@contextmanager
-def _locked_alone(descriptor: int) -> Iterator[None]:
-    """Wait for those who write a block; nobody waits for a process that stands still meanwhile."""
-    deadline = time.monotonic() + LONGEST_BLOCK_S
-    pause_s = 0.0005
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise Unavailable(
-                    f"Another process has been writing a block of this upload for "
-                    f"{LONGEST_BLOCK_S:g} s. Try again."
-                ) from None
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 0.02)
-        else:
-            break
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-@contextmanager
-def _storage_errors(what: str, position: int = 0, length: int = 0) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in NO_ROOM:
-            raise StorageFull(
-                f"{what}: {exc.strerror}. What was acknowledged is kept; try again later."
-            ) from exc
-        if exc.errno == errno.EFBIG:  # the file system's limit, or ulimit's
-            raise FileTooLarge(length=length, max_length_bytes=position) from exc
-        raise StorageError(f"{what}: {exc.strerror}") from exc

@@ -35,7 +35,7 @@ import incoming_wsgi.tickets.sqlite as sqlite
 from incoming_wsgi import Incoming, background, housekeeping, uploads
 from incoming_wsgi.logs import configure_logs
 from incoming_wsgi.standalone import make_application, read_settings
-from incoming_wsgi.storage import file
+from incoming_wsgi.storage import _writer, file
 
 FOLDER = Path(os.environ["ADVERSE_FOLDER"])
 NAME = os.environ["ADVERSE_NAME"]
@@ -92,10 +92,10 @@ def add_points() -> None:
     before(file.FileStorage, "seal", "sealing")
     after(file.FileStorage, "seal", "sealed")
     after(sqlite, "apply", "transaction")
-    write = file._FileWriter.write
+    write = _writer.FileWriter.write
 
     def write_with_points(
-        self: file._FileWriter, position: int, block: Any, permit: Callable[[], bool]
+        self: _writer.FileWriter, position: int, block: Any, permit: Callable[[], bool]
     ) -> bool:
         def permit_with_point() -> bool:
             allowed = permit()
@@ -105,7 +105,7 @@ def add_points() -> None:
 
         return write(self, position, block, permit_with_point)
 
-    file._FileWriter.write = write_with_points
+    _writer.FileWriter.write = write_with_points
     # `write` looks `os` up in its module: after the block, the lock not yet given back.
     pwrite = os.pwrite
 
@@ -114,7 +114,7 @@ def add_points() -> None:
         pause("written")
         return written
 
-    file.os = SimpleNamespace(**{**vars(os), "pwrite": pwrite_with_point})
+    _writer.os = SimpleNamespace(**{**vars(os), "pwrite": pwrite_with_point})
 
 
 def shift_clock() -> None:
@@ -166,9 +166,9 @@ if "ADVERSE_LEASE_S" in os.environ:
     shorten_leases(float(os.environ["ADVERSE_LEASE_S"]))
 if "ADVERSE_BUSY_S" in os.environ:
     database.BUSY_TIMEOUT_S = float(os.environ["ADVERSE_BUSY_S"])
-file.time = SimpleNamespace(monotonic=time.monotonic, sleep=wait_for_lock)
+_writer.time = SimpleNamespace(monotonic=time.monotonic, sleep=wait_for_lock)
 if "ADVERSE_BLOCK_S" in os.environ:
-    file.LONGEST_BLOCK_S = float(os.environ["ADVERSE_BLOCK_S"])
+    _writer.LONGEST_BLOCK_S = float(os.environ["ADVERSE_BLOCK_S"])
 if "ADVERSE_PID" in os.environ:
     os.getpid = lambda: int(os.environ["ADVERSE_PID"])
 application = make()

@@ -1,0 +1,155 @@
+"""One request's access to the file of an upload, and what the file system says to it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import FileTooLarge, NotSynced, StorageError, StorageFull, Unavailable
+from . import _descriptors
+from .base import Block, Writer
+
+__all__ = [
+    "FileWriter",
+    "create_file",
+    "free_bytes",
+    "locked_alone",
+    "open_file",
+    "storage_errors",
+    "sync_file",
+]
+
+LONGEST_BLOCK_S = 10.0  # a block is in memory; what takes longer does not go on at all
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FileWriter(Writer):
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        min_free_bytes: int,
+        sync_folder: Callable[[], None] | None = None,
+        created: Path | None = None,
+    ) -> None:
+        self._descriptor = descriptor
+        self._min_free_bytes = min_free_bytes
+        self._sync_folder = sync_folder
+        self._created = created
+
+    def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
+        length = position + len(block)
+        with (
+            storage_errors("A block cannot be stored", position, length),
+            _locked(self._descriptor, fcntl.LOCK_SH),
+        ):
+            if not permit():
+                return False
+            self._check_room(len(block))
+            view = memoryview(block)
+            while view:
+                written = os.pwrite(self._descriptor, view, position)
+                position += written
+                view = view[written:]
+            return True
+
+    def _check_room(self, size: int) -> None:
+        free = free_bytes(os.fstatvfs(self._descriptor))
+        if free is not None and free - size < self._min_free_bytes:
+            raise OSError(errno.ENOSPC, "no more than min_free_bytes are left on the disk")
+
+    def fence(self) -> None:
+        with storage_errors("The file cannot be locked"), locked_alone(self._descriptor):
+            pass
+
+    def take_back(self) -> None:
+        if self._created is not None and os.fstat(self._descriptor).st_size == 0:
+            with storage_errors("The file cannot be removed"):
+                self._created.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        with storage_errors("The file cannot be written to the disk"):
+            sync_file(self._descriptor)
+            if self._sync_folder is not None:
+                self._sync_folder()
+
+    def close(self) -> None:
+        _descriptors.close(self._descriptor)
+
+
+def open_file(path: Path, more: int = 0) -> int:
+    return _descriptors.open_file(path, os.O_RDWR | os.O_NOFOLLOW | more)
+
+
+def create_file(path: Path) -> tuple[int, bool]:
+    """The descriptor, and whether the file was not there; somebody else may be as fast."""
+    try:
+        return open_file(path, os.O_CREAT | os.O_EXCL), True
+    except FileExistsError:
+        return open_file(path), False
+
+
+def free_bytes(status: os.statvfs_result) -> int | None:
+    """For this user; None for a file system that has no size."""
+    return status.f_bavail * status.f_frsize if status.f_blocks else None
+
+
+def sync_file(descriptor: int) -> None:
+    try:
+        os.fdatasync(descriptor)
+    except OSError as exc:
+        raise NotSynced(
+            f"The disk has not taken what was stored: {exc.strerror}. It is asked for again."
+        ) from exc
+
+
+@contextmanager
+def _locked(descriptor: int, how: int) -> Iterator[None]:
+    fcntl.flock(descriptor, how)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def locked_alone(descriptor: int) -> Iterator[None]:
+    """Wait for those who write a block; nobody waits for a process that stands still meanwhile."""
+    deadline = time.monotonic() + LONGEST_BLOCK_S
+    pause_s = 0.0005
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Another process has been writing a block of this upload for "
+                    f"{LONGEST_BLOCK_S:g} s. Try again."
+                ) from None
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.02)
+        else:
+            break
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def storage_errors(what: str, position: int = 0, length: int = 0) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in NO_ROOM:
+            raise StorageFull(
+                f"{what}: {exc.strerror}. What was acknowledged is kept; try again later."
+            ) from exc
+        if exc.errno == errno.EFBIG:  # the file system's limit, or ulimit's
+            raise FileTooLarge(length=length, max_length_bytes=position) from exc
+        raise StorageError(f"{what}: {exc.strerror}") from exc
