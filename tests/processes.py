@@ -17,7 +17,7 @@ def workers(master: int) -> list[int]:
 def _command_line(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before, or meanwhile
         return b""
 
 
@@ -25,7 +25,7 @@ def resident_bytes(pid: int, *, peak: bool = False) -> int:
     """Resident memory now, or at its peak; 0 for a process that is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before, or meanwhile
         return 0
     name = "VmHWM:" if peak else "VmRSS:"
     lines = [line for line in status.splitlines() if line.startswith(name)]
