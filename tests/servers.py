@@ -224,13 +224,10 @@ def wsgiref(
     folder: Path,
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
-    threads: bool = False,
 ) -> Server:
-    """The standard library's server, not yet started: one request at a time, or with `threads` as
-    many as come."""
+    """The standard library's server, not yet started: one request at a time."""
     port = port or free_port()
     command = [sys.executable, wsgiref_server.__file__, application, str(port)]
-    command += ["--threads"] if threads else []
     return Server(command, port=port, folder=folder, environ=environ)
 
 

@@ -1,8 +1,8 @@
 """The standard library's WSGI server as a program, and its parts for servers in this process.
 
-    python wsgiref_server.py module:name PORT [--threads]
+    python wsgiref_server.py module:name PORT
 
-It answers one request at a time, or with `--threads` each in a thread.
+It answers one request at a time.
 """
 
 from __future__ import annotations
@@ -30,12 +30,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("application")
     parser.add_argument("port", type=int)
-    parser.add_argument("--threads", action="store_true")
     arguments = parser.parse_args()
     module, _, name = arguments.application.partition(":")
     application = getattr(import_module(module), name)
-    kind = ThreadingServer if arguments.threads else WSGIServer
-    with make_server("127.0.0.1", arguments.port, application, kind, SilentHandler) as server:
+    address = ("127.0.0.1", arguments.port)
+    with make_server(*address, application, handler_class=SilentHandler) as server:
         server.serve_forever()
 
 
