@@ -279,7 +279,7 @@ class Incoming:
     def _answer(self, request: Request, in_flight: RequestInFlight, path: str) -> Response:
         body: Body | None = None
         try:
-            body = Body(request.environ, in_flight)
+            body = Body(request.environ, in_flight, fast_reading=self.settings.fast_reading)
             body.check_framing()
             response = self._route(request, in_flight, body, path)
         except IncomingError as exc:
@@ -289,8 +289,10 @@ class Incoming:
         except Exception:
             log.exception("event=internal_error method=%s", request.method)
             response = error_response(IncomingError(), plain=_is_plain(path))
-        if body is not None and response.status_code >= 400:
-            body.drain(self.settings.max_chunk_bytes)
+        if body is not None:
+            if response.status_code >= 400:
+                body.drain(self.settings.max_chunk_bytes)
+            body.close()
         return response
 
     def _route(

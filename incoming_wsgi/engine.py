@@ -16,6 +16,7 @@ from typing import Any
 from .admission import MAX_LENGTH, Admission
 from .completion import Completion
 from .config import MAX_SECONDS, Settings
+from .digesting import ExpectedDigest
 from .errors import (
     BadRequest,
     BytesLost,
@@ -27,7 +28,7 @@ from .errors import (
 )
 from .file_types import is_accept
 from .hosts import Origin, is_among
-from .receiving import ExpectedDigest, Receiving
+from .receiving import Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
 from .tickets.base import TicketStore

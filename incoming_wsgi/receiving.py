@@ -11,12 +11,12 @@ whether a newer request has taken the range over.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
+from .digesting import Digester, ExpectedDigest
 from .errors import DigestMismatch, Superseded
 from .ranges import Range
 from .states import takes_bytes
@@ -24,17 +24,9 @@ from .storage.base import Block, Storage, Writer
 from .tickets.base import Decide, TicketStore, WriteClaim
 from .uploads import ChunkDigest, Upload
 
-__all__ = ["ExpectedDigest", "Receiving"]
+__all__ = ["Receiving"]
 
 RECORD_EVERY_S = 1.0  # what a killed worker loses of a slow line at most
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedDigest:
-    """`algorithm` as hashlib has it, `value` the raw digest of the whole body."""
-
-    algorithm: str
-    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +44,28 @@ class Receiving:
     ) -> Upload:
         """Store `blocks`, the bytes from `start` on, as far as they fill gaps of `claim`.
 
-        `blocks` is read to its end, or until somebody else takes over. Returns the upload with what
-        was recorded. Raises Superseded, DigestMismatch (nothing recorded), and whatever `blocks`,
+        `blocks` is read to its end, or until somebody else takes over; with a digest each must stay
+        as it is until two more have been read. Returns the upload with what was recorded. Raises
+        Superseded, DigestMismatch (nothing recorded), and whatever `blocks`,
         storage or ticket store raise; what had been stored by then is recorded, except what a
         digest that has proved wrong covers.
         """
-        checking = hashlib.new(digest.algorithm) if digest else None
+        with Digester(digest.algorithm) if digest else nullcontext() as digester:
+            return self._receive(claim, start, blocks, digest, digester)
+
+    def _receive(
+        self,
+        claim: WriteClaim,
+        start: int,
+        blocks: Iterable[Block],
+        digest: ExpectedDigest | None,
+        digester: Digester | None,
+    ) -> Upload:
         if not claim.gaps:
             for block in blocks:
-                if checking:
-                    checking.update(block)
-            _verify(checking, digest)
+                if digester:
+                    digester.update(block)
+            _verify(digester, digest)
             return claim.upload
         create = not claim.upload.received.ranges
         with self.storage.open_writer(claim.upload.id, create=create) as writer:
@@ -70,16 +73,16 @@ class Receiving:
                 self._check_not_late(claim, writer)
             if claim.displaced:
                 writer.fence()
-            progress = _Progress(self, claim, writer, provisional=checking is not None)
+            progress = _Progress(self, claim, writer, provisional=digester is not None)
             position = start
             try:
                 for block in blocks:
-                    if checking:
-                        checking.update(block)
+                    if digester:
+                        digester.update(block)
                     progress.store(position, block)
                     position += len(block)
                     progress.record_now_and_then()
-                _verify(checking, digest)
+                _verify(digester, digest)
             except DigestMismatch:
                 progress.forget()
                 raise
@@ -173,12 +176,13 @@ def _overlaps(gaps: Iterable[Range], start: int, stop: int) -> Iterator[Range]:
             yield first, last
 
 
-def _verify(checking: Any, digest: ExpectedDigest | None) -> None:
-    if digest and checking.digest() != digest.value:
+def _verify(digester: Digester | None, digest: ExpectedDigest | None) -> None:
+    if digester is None or digest is None:
+        return
+    computed = digester.digest()
+    if computed != digest.value:
         raise DigestMismatch(
-            algorithm=digest.algorithm,
-            expected=digest.value.hex(),
-            computed=checking.hexdigest(),
+            algorithm=digest.algorithm, expected=digest.value.hex(), computed=computed.hex()
         )
 
 

@@ -20,9 +20,9 @@ from webob import Request, Response
 
 from ..body import MAX_TEXT, Body, shown
 from ..config import Settings
+from ..digesting import ExpectedDigest
 from ..engine import Declaration, Engine
 from ..errors import BadRequest, ChunkTooLarge, LengthRequired, MethodNotAllowed
-from ..receiving import ExpectedDigest
 from ..responses import json_response
 from ..states import UploadState
 from ..uploads import ChunkDigest, Upload, without_surrogates
@@ -83,13 +83,14 @@ class NativeDialect:
                 f"Content-Range names {stop - start} bytes, Content-Length {body.length}; "
                 "they must be the same"
             )
+        digest = parse_content_digest(request.headers.get("Content-Digest"))
         upload = self._engine.store(
             upload_id,
             start=start,
             stop=stop,
             length=length,
-            blocks=body.blocks(),
-            digest=parse_content_digest(request.headers.get("Content-Digest")),
+            blocks=body.blocks(keep=1 if digest is None else 2),
+            digest=digest,
             file_tag=_parse_if_match(request.headers.get("If-Match")),
         )
         return self._describe(upload)
