@@ -43,7 +43,8 @@ class GunicornReader(FillingReader):
             buffer[:size] = self._held[:size]
             self._held = self._held[size:]
             return size
-        received: int = self._socket.recv_into(buffer, 0, self._flags)
+        # The size is said: without it the TLS sockets of gevent read nothing.
+        received: int = self._socket.recv_into(buffer, len(buffer), self._flags)
         self._framing.length -= received
         return received
 
