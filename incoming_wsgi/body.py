@@ -30,9 +30,6 @@ MIN_BLOCK_BYTES = 4 * KIB
 MAX_BLOCK_BYTES = BUFFER_BYTES
 FAST_S = 0.05
 SLOW_S = 0.25
-# uWSGI and mod_wsgi lose the bytes of the read that is running when the client goes away.
-LOSSY_SERVERS = ("uwsgi.version", "mod_wsgi.version")
-LOSSY_BLOCK_BYTES = 64 * KIB
 MAX_DIGITS = 19  # of 2**63 - 1; int() takes its time for thousands
 MAX_TEXT = 4096  # characters of a file name, a relative path, a type, a reason, a parameter
 
@@ -60,9 +57,6 @@ class Body:
         # hand over the raw chunked framing, or wait for ever.
         self._terminated = bool(environ.get("wsgi.input_terminated"))
         self._chunked = self._coding is not None and self.length is None
-        self._limit = (
-            LOSSY_BLOCK_BYTES if any(name in environ for name in LOSSY_SERVERS) else MAX_BLOCK_BYTES
-        )
         self._borrowed: list[bytearray] = []
         self._arrived = 0
         self._ended = False
@@ -93,7 +87,7 @@ class Body:
         """
         if self.length is None:
             raise LengthRequired
-        size = min(FIRST_BLOCK_BYTES, self._limit)
+        size = FIRST_BLOCK_BYTES
         for number in cycle(range(keep)):
             if self._arrived == self.length:
                 return
@@ -104,7 +98,7 @@ class Body:
             yield block
             took_s = time.monotonic() - began
             if took_s < FAST_S:
-                size = min(size * 4, self._limit)
+                size = min(size * 4, MAX_BLOCK_BYTES)
             elif took_s > SLOW_S:
                 size = max(size // 4, MIN_BLOCK_BYTES)
 
@@ -133,7 +127,7 @@ class Body:
                 self._read_terminated(max_bytes)
             return
         left = min(self.length - self._arrived, max_bytes)
-        while left > 0 and (block := self._read(min(left, self._limit))):
+        while left > 0 and (block := self._read(min(left, MAX_BLOCK_BYTES))):
             left -= len(block)
 
     def close(self) -> None:
@@ -144,7 +138,7 @@ class Body:
     def _read_terminated(self, max_bytes: int) -> bytes:
         parts = []
         left = max_bytes
-        while left > 0 and (block := self._read(min(left, self._limit))):
+        while left > 0 and (block := self._read(min(left, MAX_BLOCK_BYTES))):
             parts.append(bytes(block))
             left -= len(block)
         return b"".join(parts)

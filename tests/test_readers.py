@@ -33,7 +33,7 @@ SERVERS = {
     ),
     "wsgiref": (wsgiref, (), "_io.BufferedReader", "StreamReader"),
     "cheroot": (cheroot, (), "cheroot.server.KnownLengthRFile", "PlainReader"),
-    "uWSGI": (uwsgi, (), "uwsgi._Input", "PlainReader"),
+    "uWSGI": (uwsgi, (), "uwsgi._Input", "PieceReader"),
 }
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from ..storage.base import Block
 
-__all__ = ["FillingReader", "PlainReader", "Reader"]
+__all__ = ["FillingReader", "PieceReader", "PlainReader", "Reader"]
+
+PIECE_BYTES = 64 * 1024
 
 
 class Reader(ABC):
@@ -61,3 +63,17 @@ class FillingReader(Reader):
                 break
             filled += size
         return buffer[:filled]
+
+
+class PieceReader(FillingReader):
+    """`wsgi.input.read` for servers that lose the bytes of the read that is running when the client
+    goes away: in small pieces, which are put together, for small blocks are dear to store."""
+
+    def __init__(self, source: Any) -> None:
+        super().__init__()
+        self._source = source
+
+    def fill(self, buffer: memoryview) -> int:
+        piece: bytes = self._source.read(min(len(buffer), PIECE_BYTES))
+        buffer[: len(piece)] = piece
+        return len(piece)

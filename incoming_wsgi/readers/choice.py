@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from .base import PlainReader, Reader
+from .base import PieceReader, PlainReader, Reader
 from .gunicorn import find_gunicorn_reader
 from .standard import find_standard_reader
 
 __all__ = ["find_reader"]
 
 log = logging.getLogger("incoming_wsgi")
+
+# Those that lose the bytes of the read that is running when the client goes away.
+LOSSY_SERVERS = ("uwsgi.version", "mod_wsgi.version")
 
 
 def find_reader(environ: dict[str, Any], length: int | None, *, fast: bool) -> Reader:
@@ -21,7 +24,9 @@ def find_reader(environ: dict[str, Any], length: int | None, *, fast: bool) -> R
     reader: Reader | None = None
     if fast and length is not None:
         reader = find_gunicorn_reader(environ, source, length) or find_standard_reader(source)
-    reader = reader or PlainReader(source)
+    if reader is None:
+        is_lossy = any(name in environ for name in LOSSY_SERVERS)
+        reader = PieceReader(source) if is_lossy else PlainReader(source)
     _say_once(type(reader).__name__, type(source), fast)
     return reader
 
