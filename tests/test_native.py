@@ -799,7 +799,7 @@ def test_preflights_succeed_for_unknown_uploads_too(app):
 def test_every_answer_of_the_frontend_can_be_read_across_origins(app, path):
     response = app.get(path, headers={"Origin": "https://app.example"}, status="*")
     assert response.headers["Access-Control-Allow-Origin"] == "*"
-    assert response.headers["Access-Control-Expose-Headers"] == "Retry-After"
+    assert response.headers["Access-Control-Expose-Headers"] == "ETag, Retry-After"
 
 
 def test_no_origins_is_the_same_origin_alone(tmp_path):
