@@ -147,6 +147,27 @@ def test_no_answer_is_anything_but_what_it_says(
         assert answer.content_type in kinds
 
 
+# RFC 9110, 7.6.1, and what a server adds by itself.
+NOT_OURS = {"Connection", "Keep-Alive", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Date"}
+NOT_OURS |= {"Server", "Proxy-Connection", "Set-Cookie"}
+
+
+@all_routes(FRONTEND + OTHERS)
+def test_no_answer_has_a_header_that_is_the_servers_to_give_or_has_one_twice(
+    incoming, method, path, body, headers, status
+):
+    answer = ask(incoming, method, path.format(ticket=incoming.new_upload()), body, **headers)
+    names = [name.title() for name, _ in answer.headerlist]
+    assert sorted(set(names)) == sorted(names)
+    assert NOT_OURS.isdisjoint(names)
+    assert all(value.isascii() and value.isprintable() for _, value in answer.headerlist)
+    # Without a body there is no type, and to a 304 no length either: RFC 9110, 8.6.
+    assert ("Content-Length" in names) is (status != 304)
+    assert ("Content-Type" in names) is (status != 304)
+    if method != "HEAD" and status != 304:
+        assert int(answer.headers["Content-Length"]) == len(answer.body)
+
+
 @pytest.mark.parametrize("version", ["", "/0.1"])
 @all_routes(FRONTEND)
 def test_a_page_of_another_origin_can_read_every_answer_of_the_frontend(
