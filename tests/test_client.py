@@ -1029,8 +1029,9 @@ def test_what_a_server_has_forgotten_meanwhile_is_sent_again(
 
     man = MiddleMan(incoming, pass_on, crash)
     with serving(man) as url:
-        upload_file(file, upload_url(url, incoming), chunk_bytes=650_000)
+        upload_file(file, upload_url(url, incoming), chunk_bytes=650_000, wait=False)
     assert man.puts == [650_000] * 3
+    wait_until(lambda: taken, "the handover")
     assert taken == [("Überfahrt 1.bin", content)]
 
 
@@ -1046,7 +1047,7 @@ def test_as_long_as_nothing_changes_waiting_costs_little(tmp_path, file):
         parts = incoming(environ, start)
         ticket = environ["PATH_INFO"].rpartition("/")[2]
         waits = incoming.status(ticket).state is UploadState.AWAITING_CONFIRMATION
-        if answers.count(304) >= 2 and waits:
+        if waits and (answers.count(304) >= 2 or len(answers) > 8):
             incoming.finish_upload(ticket)
         return parts
 
@@ -1057,6 +1058,7 @@ def test_as_long_as_nothing_changes_waiting_costs_little(tmp_path, file):
     assert sent.state is UploadState.FINISHED
     # In full the first answer and the last, and one for each other state that was seen.
     assert (answers[0], answers[-1]) == (200, 200)
+    assert answers.count(304) >= 2
     assert answers.count(200) <= 4
 
 

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 from ..body import MAX_TEXT, Body, shown
 from ..config import Settings
 from ..engine import Declaration, Engine
-from ..errors import BadRequest, ChunkTooLarge, LengthRequired, MethodNotAllowed
+from ..errors import BadRequest, ChunkTooLarge, IncomingError, LengthRequired, MethodNotAllowed
 from ..ranges import Range
 from ..receiving import ExpectedDigest
 from ..responses import NO_STORE, Answer, Headers, has_already, json_answer
@@ -81,8 +81,11 @@ class NativeDialect:
         return _describe(upload, facts, headers)
 
     def declare(self, body: Body, upload_id: str) -> Answer:
-        self._engine.load(upload_id)  # an unknown ticket is said before a fault in the body
-        declaration = _parse_declaration(body.read_all(MAX_JSON_BYTES))
+        try:
+            declaration = _parse_declaration(body.read_all(MAX_JSON_BYTES))
+        except IncomingError:
+            self._engine.load(upload_id)  # an unknown ticket is said before a fault in the body
+            raise
         return self._describe_changed(self._engine.declare(upload_id, declaration))
 
     def store(self, environ: Mapping[str, Any], body: Body, upload_id: str) -> Answer:
