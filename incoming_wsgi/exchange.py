@@ -94,23 +94,14 @@ class Exchange:
 
     def facts(self, method: str, url: str, **request: Any) -> dict[str, Any]:
         """The JSON object of the answer. Raises IncomingError for every answer but such a 200."""
-        return self._facts_of(self._send(method, url, **request))
+        return _facts_of(self._send(method, url, **request), url)
 
     def changed_facts(self, url: str, etag: str | None) -> dict[str, Any] | None:
         """As `facts` for GET; None if it would be what the answer with `etag` has said already."""
         if etag is None:
             return self.facts("GET", url)
         response = self._send("GET", url, headers={"If-None-Match": etag}, good=(200, 304))
-        return None if response.status_code == 304 else self._facts_of(response)
-
-    def _facts_of(self, response: requests.Response) -> dict[str, Any]:
-        try:
-            facts = response.json()
-        except (ValueError, RecursionError) as exc:
-            raise not_incoming(response.url) from exc
-        if not isinstance(facts, dict):
-            raise not_incoming(response.url)
-        return facts
+        return None if response.status_code == 304 else _facts_of(response, url)
 
     def _send(
         self, method: str, url: str, *, good: Collection[int] = (200,), **request: Any
@@ -160,6 +151,16 @@ def _own_session() -> Session:
     session = requests.Session()
     session.trust_env = False
     return session
+
+
+def _facts_of(response: requests.Response, url: str) -> dict[str, Any]:
+    try:
+        facts = response.json()
+    except (ValueError, RecursionError) as exc:
+        raise not_incoming(url) from exc
+    if not isinstance(facts, dict):
+        raise not_incoming(url)
+    return facts
 
 
 def _is_cut_short(response: requests.Response) -> bool:
