@@ -79,6 +79,11 @@ class RangeSet:
             gaps.append((start, stop))
         return tuple(gaps)
 
+    def touching(self, start: int, stop: int) -> tuple[Range, ...]:
+        """Those of the ranges, whole, that overlap or touch `[start, stop)`."""
+        first, last = self._touching(start, stop)
+        return self.ranges[first:last]
+
     def _touching(self, start: int, stop: int) -> tuple[int, int]:
         """Indexes [first, last) of the ranges that overlap or touch `[start, stop)`."""
         first = bisect_left(self.ranges, start, key=lambda pair: pair[1])
