@@ -15,7 +15,7 @@ from ..ranges import Range, RangeSet
 from ..states import Event, UploadState, next_state, takes_bytes
 from ..uploads import Upload
 from ._schema import TAKES_ROOM
-from .base import Admit, Decide, Usage
+from .base import Admit, Decide, Then, Usage
 
 __all__ = [
     "COLUMNS",
@@ -26,6 +26,7 @@ __all__ = [
     "find_ranges",
     "find_row",
     "find_usage",
+    "follow",
     "insert_claim",
     "insert_upload",
     "load_row",
@@ -135,6 +136,15 @@ def apply(
             (row["key"],),
         )
     return after
+
+
+def follow(connection: sqlite3.Connection, upload: Upload, then: Then) -> Upload:
+    """The steps of `then`, one after the other; the lease begins with the last."""
+    for number, (event, decide) in enumerate(then.steps, 1):
+        row = load_row(connection, upload.id)
+        lease = then.lease if number == len(then.steps) else None
+        upload = apply(connection, row, event, decide, lease=lease)
+    return upload
 
 
 def find_usage(connection: sqlite3.Connection, upload: Upload) -> Usage:

@@ -29,6 +29,7 @@ from ._rows import (
     find_claims,
     find_row,
     find_usage,
+    follow,
     insert_claim,
     insert_upload,
     load_row,
@@ -38,7 +39,7 @@ from ._rows import (
 )
 from ._schema import migrate
 from ._synced import find_unsynced, forget_unsynced, mark_synced, mark_unsynced
-from .base import Admit, Decide, Lease, TicketStore, WriteClaim
+from .base import Admit, Decide, Lease, Then, TicketStore, WriteClaim
 
 __all__ = ["SQLiteTicketStore"]
 
@@ -140,12 +141,15 @@ class SQLiteTicketStore(TicketStore):
         lease: str | None = None,
         keep_lease: bool = False,
         admit: Admit | None = None,
+        then: Then | None = None,
     ) -> Upload:
-        with self._database.writing(durable=event not in REPEATABLE) as connection:
+        durable = event not in REPEATABLE or then is not None
+        with self._database.writing(durable=durable) as connection:
             row = load_row(connection, upload_id)
             check_lease(row, lease)
             kept = lease if keep_lease else None
-            return apply(connection, row, event, decide, lease=kept, admit=admit)
+            upload = apply(connection, row, event, decide, lease=kept, admit=admit)
+            return upload if then is None else follow(connection, upload, then)
 
     def remove(self, upload_id: str, *, lease: str) -> None:
         with self._database.writing() as connection:
@@ -199,8 +203,9 @@ class SQLiteTicketStore(TicketStore):
         release: bool,
         synced: bool = False,
         digest: ChunkDigest | None = None,
+        then: Then | None = None,
     ) -> Upload:
-        with self._database.writing() as connection:
+        with self._database.writing(durable=then is not None) as connection:
             row = load_row(connection, claim.upload.id)
             key = row["key"]
             own = find_claims(connection, key, claim.owner)
@@ -227,7 +232,10 @@ class SQLiteTicketStore(TicketStore):
                         "VALUES (?, ?, ?, ?)",
                         (key, digest.start, digest.stop, digest.sha256),
                     )
-                return apply(connection, row, Event.STORE, decide)
+                upload = apply(connection, row, Event.STORE, decide)
+                if then is not None and upload.is_complete:
+                    upload = follow(connection, upload, then)
+                return upload
             return to_upload(connection, row)
 
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
