@@ -128,9 +128,6 @@ class Incoming:
         )
         self._tickets = tickets
         self._storage = storage
-        self._engine = Engine(
-            tickets=tickets, storage=storage, completion=completion, settings=self.settings
-        )
         self._housekeeping = Housekeeping(
             tickets=tickets,
             storage=storage,
@@ -139,6 +136,13 @@ class Incoming:
             in_process=self._has_callback,
         )
         self._background = Background(self._housekeeping)
+        self._engine = Engine(
+            tickets=tickets,
+            storage=storage,
+            completion=completion,
+            settings=self.settings,
+            caller=self._background if self.settings.background else None,
+        )
         self._in_flight = InFlight(
             max_requests_per_upload=self.settings.requests_per_upload,
             min_rate_bytes_s=self.settings.min_rate_bytes_s,
@@ -223,7 +227,6 @@ class Incoming:
     def retry_handover(self, upload_id: str) -> None:
         """Hand a FAILED upload over again. Raises UploadNotFound, WrongState."""
         self._engine.retry_handover(upload_id)
-        self._background.wake()
 
     def do_housekeeping(self) -> int:
         """Do what is due now, handovers among it, and return when it is done; how much it was."""
@@ -300,9 +303,7 @@ class Incoming:
         if area == "frontend":
             return self._route_frontend(request, in_flight, body, rest)
         if area == "backend":
-            response = self._backend.answer(request, body, rest)
-            self._background.wake()
-            return response
+            return self._backend.answer(request, body, rest)
         if path == "health":
             return self._health(request)
         raise NotFound
@@ -322,9 +323,7 @@ class Incoming:
             # Not before: whoever has no right must not end the requests of those who have.
             if request.method in BRINGS_BYTES:
                 in_flight.join(upload_id)
-            response = self._native.answer(request, body, upload_id)
-            self._background.wake()
-            return response
+            return self._native.answer(request, body, upload_id)
         asset = self._assets.find(path)
         if asset is None:
             raise NotFound

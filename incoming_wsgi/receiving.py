@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import DigestMismatch, Superseded
+from .errors import DigestMismatch, NotSynced, Superseded
 from .ranges import Range
 from .states import takes_bytes
 from .storage.base import Block, Storage, Writer
-from .tickets.base import Decide, TicketStore, WriteClaim
+from .tickets.base import Decide, Then, TicketStore, WriteClaim
 from .uploads import ChunkDigest, Upload
 
 __all__ = ["ExpectedDigest", "Receiving"]
@@ -48,7 +48,12 @@ class Receiving:
     """What every record of progress changes besides: the idle clock."""
 
     def receive(
-        self, claim: WriteClaim, start: int, blocks: Iterable[Block], digest: ExpectedDigest | None
+        self,
+        claim: WriteClaim,
+        start: int,
+        blocks: Iterable[Block],
+        digest: ExpectedDigest | None,
+        seal: Callable[[], Then] | None = None,
     ) -> Upload:
         """Store `blocks`, the bytes from `start` on, as far as they fill gaps of `claim`.
 
@@ -56,6 +61,9 @@ class Receiving:
         was recorded. Raises Superseded, DigestMismatch (nothing recorded), and whatever `blocks`,
         storage or ticket store raise; what had been stored by then is recorded, except what a
         digest that has proved wrong covers.
+
+        `seal`, for a claim that has all that is missing of the upload, is called when all of it is
+        stored; what it returns follows the record.
         """
         checking = hashlib.new(digest.algorithm) if digest else None
         if not claim.gaps:
@@ -80,7 +88,8 @@ class Receiving:
                     position += len(block)
                     progress.record_now_and_then()
                 _verify(checking, digest)
-            except DigestMismatch:
+                then = seal() if seal and position >= claim.gaps[-1][1] else None
+            except (DigestMismatch, NotSynced):
                 progress.forget()
                 raise
             except BaseException:
@@ -91,6 +100,7 @@ class Receiving:
             upload = progress.record(
                 release=True,
                 digest=_to_keep(digest, start, position) if is_whole else None,
+                then=then,
             )
         # What a newer request took away before the record is not stored, nor to be called so.
         if takes_bytes(upload.state) and not upload.received.covers(start, position):
@@ -138,11 +148,13 @@ class _Progress:
             self._recorded_at = time.monotonic()
             self.record(release=False)
 
-    def record(self, *, release: bool, digest: ChunkDigest | None = None) -> Upload:
+    def record(
+        self, *, release: bool, digest: ChunkDigest | None = None, then: Then | None = None
+    ) -> Upload:
         """Record what has been written, or, while a digest is still to be checked and the request
-        goes on, only that there is life."""
+        goes on, only that there is life. With `then` it has been sealed."""
         ranges = () if self._provisional and not release else tuple(self._written)
-        if ranges and self._receiving.sync:
+        if ranges and self._receiving.sync and then is None:
             try:
                 self._writer.flush()
             except BaseException:
@@ -155,6 +167,7 @@ class _Progress:
             release=release,
             synced=self._receiving.sync,
             digest=digest,
+            then=then,
         )
         if ranges:
             self._written.clear()

@@ -181,7 +181,6 @@ if scenario != "idle":
     upload_id = incoming.new_upload(length=0)
     incoming._engine.declare(upload_id, __import__("incoming_wsgi.engine").engine.Declaration(0))
     say(upload_id)
-    incoming._background.wake()
 say("ready")
 if scenario == "renewed":
     background.RENEW_EVERY_S = 0.1

@@ -508,7 +508,7 @@ def test_a_process_that_can_start_no_thread_loses_no_handover(make, monkeypatch)
             "a lease",
         )
         patched.undo()
-        incoming._background.wake()
+        incoming._background.look_by(0.0)
         wait_for_state(incoming, upload_id, "FINISHED")
 
 

@@ -46,7 +46,12 @@ FLOORS = (
         "tickets._synced",
         ("storage.file", "tickets.sqlite", "handover"),
     ),
-    (("admission", "receiving", "completion"), ("engine", "housekeeping"), "background"),
+    (
+        ("admission", "receiving", "completion"),
+        ("last_bytes", "threads"),
+        ("engine", "housekeeping"),
+        "background",
+    ),
     (("in_flight", "responses"), "body", ("dialects.native", "backend_api", "assets")),
     ("app",),
     (

@@ -202,8 +202,8 @@ class TicketStore(ABC):
         What has been taken from this claim is left out: its bytes may be others by now.
         `decide` sees the upload with the ranges in it. `digest`, of bytes in `ranges`, is kept if
         nothing of its range has been taken away. If nothing of the upload is missing after that,
-        the steps of `then` follow. An upload that takes no bytes any more stays as it is, without
-        any of this. Returns the upload as it is now.
+        and nothing has been taken from this claim, the steps of `then` follow. An upload that takes
+        no bytes any more stays as it is, without any of this. Returns the upload as it is now.
         """
 
     @abstractmethod

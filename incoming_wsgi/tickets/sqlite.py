@@ -233,7 +233,8 @@ class SQLiteTicketStore(TicketStore):
                         (key, digest.start, digest.stop, digest.sha256),
                     )
                 upload = apply(connection, row, Event.STORE, decide)
-                if then is not None and upload.is_complete:
+                is_whole = all(own.covers(start, stop) for start, stop in claim.gaps)
+                if then is not None and is_whole and upload.is_complete:
                     upload = follow(connection, upload, then)
                 return upload
             return to_upload(connection, row)
