@@ -267,7 +267,7 @@ class _Jobs:
     def __init__(
         self, housekeeping: Housekeeping, *, watches: bool, ended: Callable[[float], None]
     ) -> None:
-        self.are_waited_for = False  # something is due, and there was no room
+        self.are_waited_for = False  # something is due, or about to be, and there was no room
         self._watches = watches
         self._ended = ended
         self._housekeeping = housekeeping
@@ -291,9 +291,8 @@ class _Jobs:
 
     def find_slot(self) -> _Slot | None:
         with self._lock:
-            if self.are_waited_for or not self.have_room():
-                return None
-            return self._take(secrets.token_hex(16))
+            self.are_waited_for |= not self.have_room()
+            return None if self.are_waited_for else self._take(secrets.token_hex(16))
 
     def start(self, lease: Lease) -> None:
         slot = self._take(lease.token)

@@ -1265,6 +1265,28 @@ def test_uploads_whose_app_takes_its_time_do_not_hold_up_the_others(make):
         release.set()
 
 
+def test_where_there_is_no_room_for_another_call_who_was_first_is_called_first(make, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.background.MAX_JOBS", 1)
+    taken, go_on = [], threading.Semaphore(0)
+
+    def take(complete) -> None:
+        taken.append(complete.id)
+        go_on.acquire()
+
+    incoming = make(on_finished=take)
+    ids = [incoming.new_upload() for _ in range(4)]
+    upload(incoming, ids[0])
+    wait_until(lambda: taken, "the first call")
+    upload(incoming, ids[1])
+    for number, upload_id in enumerate(ids[2:], 2):
+        go_on.release()
+        upload(incoming, upload_id)
+        wait_until(lambda: len(taken) == number, "the next call")  # noqa: B023
+    go_on.release(2)
+    wait_for_state(incoming, ids[3], "FINISHED")
+    assert taken == ids
+
+
 def test_records_are_forgotten_when_their_time_is_over(make, tmp_path):
     incoming = make(keep_finished_s=0.3, keep_failed_s=0.3, confirm_timeout_s=0.1)
     with web_app() as done, web_app(reply(200, b"wait")) as never_confirms:

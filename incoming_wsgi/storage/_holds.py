@@ -23,7 +23,7 @@ from pathlib import Path
 
 from . import _descriptors
 
-__all__ = ["FileHolds", "Holds"]
+__all__ = ["ByteHolds", "FileHolds", "Holds"]
 
 OLD_S = 86400.0
 LAST_BYTE = 2**63 - 2  # of those that can be locked
