@@ -96,8 +96,8 @@ class LastBytes:
     def seal(self) -> Then:
         """All bytes are stored. What follows when the last are recorded.
 
-        Raises what `Storage.seal` raises; after NotSynced nothing that this request has written may
-        be recorded.
+        Raises what `Storage.seal` raises; after NotSynced what was not synced is forgotten, and the
+        claim has come to its end.
         """
         assert self._upload.length is not None
         try:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import DigestMismatch, NotSynced, Superseded
+from .errors import DigestMismatch, Superseded
 from .ranges import Range
 from .states import takes_bytes
 from .storage.base import Block, Storage, Writer
@@ -89,7 +89,7 @@ class Receiving:
                     progress.record_now_and_then()
                 _verify(checking, digest)
                 then = seal() if seal and position >= claim.gaps[-1][1] else None
-            except (DigestMismatch, NotSynced):
+            except DigestMismatch:
                 progress.forget()
                 raise
             except BaseException:
