@@ -104,23 +104,25 @@ class Database:
     def writing(self, *, durable: bool = False) -> Iterator[Connection]:
         """A transaction; if it is `durable`, or has become so, one that a power failure does not
         undo. An error of the sync is raised, though the commit is there to see."""
-        with self.using() as connection:
-            if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
-                raise self._busy("other threads write")
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.durable = durable
+        try:
+            with self._connections.use() as connection:
+                if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
+                    raise self._busy("other threads write")
                 try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.durable = durable
                     yield connection
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:  # SQLite itself rolls back when the disk is full
                         connection.execute("ROLLBACK")
                     raise
-            finally:
-                self._turn.release()
-            if connection.durable:
-                self._sync(connection)
+                finally:
+                    self._turn.release()
+                if connection.durable:
+                    self._sync(connection)
+        except sqlite3.DatabaseError as exc:
+            raise self._translated(exc) from exc
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""

@@ -24,27 +24,38 @@ __all__ = [
     "take_over",
 ]
 
-# The first of a table that can reach byte :start.
-_FIRST = "IFNULL((SELECT MAX(start) FROM {table} WHERE upload = :key AND start <= :start), 0)"
 
-
-def _find_near(table: str, columns: str, *, touching: bool) -> str:
-    """Those of `table` that overlap [:start, :stop), or at least touch it."""
-    less = "<=" if touching else "<"
+def _find_near(table: str, columns: str, less: str) -> str:
+    """Those of `table` that overlap a range (less "<") or at least touch it ("<="): `_near` has the
+    parameters."""
+    first = f"IFNULL((SELECT MAX(start) FROM {table} WHERE upload = ? AND start <= ?), 0)"
     return (
-        f"SELECT {columns} FROM {table} WHERE upload = :key AND start {less} :stop"
-        f" AND start >= {_FIRST.format(table=table)} AND :start {less} stop ORDER BY start"
+        f"SELECT {columns} FROM {table} WHERE upload = ? AND start >= {first}"
+        f" AND start {less} ? AND ? {less} stop ORDER BY start"
     )
 
 
-_NEAR_RANGES = _find_near("ranges", "start, stop", touching=False)
-_NEAR_CLAIMS = _find_near("claims", "start, stop, owner", touching=False)
+def _near(key: int, start: int, stop: int) -> tuple[int, ...]:
+    return key, key, start, stop, start
+
+
+_TABLES = ("ranges", "synced")
+_NEAR_RANGES = _find_near("ranges", "start, stop", "<")
+_NEAR_CLAIMS = _find_near("claims", "start, stop, owner", "<")
+_NEIGHBOURS = {table: _find_near(table, "start, stop", "<=") for table in _TABLES}
+_INSERT = {
+    table: f"INSERT INTO {table} (upload, start, stop) VALUES (?, ?, ?)" for table in _TABLES
+}
+_MOVE = {
+    table: f"UPDATE {table} SET start = ?, stop = ? WHERE upload = ? AND start = ?"
+    for table in _TABLES
+}
+_DELETE = {
+    table: f"DELETE FROM {table} WHERE upload = ? AND start = ?" for table in (*_TABLES, "claims")
+}
 _CLAIM_AT = (
     "SELECT stop, owner FROM claims WHERE upload = ? AND start <= ? ORDER BY start DESC LIMIT 1"
 )
-_NEIGHBOURS = {
-    table: _find_near(table, "start, stop", touching=True) for table in ("ranges", "synced")
-}
 
 
 class StoredRanges(RangeSet):
@@ -95,7 +106,7 @@ def find_missing(
     connection: sqlite3.Connection, key: int, start: int, stop: int
 ) -> tuple[Range, ...]:
     """The parts of [start, stop) that are not stored."""
-    near = connection.execute(_NEAR_RANGES, {"key": key, "start": start, "stop": stop})
+    near = connection.execute(_NEAR_RANGES, _near(key, start, stop))
     return RangeSet(tuple(near)).missing(start, stop)
 
 
@@ -106,21 +117,15 @@ def record_range(
     empty. How many bytes were not there before."""
     if start >= stop:
         return 0
-    where = {"key": key, "start": start, "stop": stop}
-    neighbours = connection.execute(_NEIGHBOURS[table], where).fetchall()
+    neighbours = connection.execute(_NEIGHBOURS[table], _near(key, start, stop)).fetchall()
     if not neighbours:
-        connection.execute(
-            f"INSERT INTO {table} (upload, start, stop) VALUES (?, ?, ?)", (key, start, stop)
-        )
+        connection.execute(_INSERT[table], (key, start, stop))
         return stop - start
     first, last = neighbours[0][0], neighbours[-1][1]
     for other, _ in neighbours[1:]:
-        connection.execute(f"DELETE FROM {table} WHERE upload = ? AND start = ?", (key, other))
+        connection.execute(_DELETE[table], (key, other))
     start, stop = min(start, first), max(stop, last)
-    connection.execute(
-        f"UPDATE {table} SET start = ?, stop = ? WHERE upload = ? AND start = ?",
-        (start, stop, key, first),
-    )
+    connection.execute(_MOVE[table], (start, stop, key, first))
     known: int = sum(old_stop - old_start for old_start, old_stop in neighbours)
     return stop - start - known
 
@@ -129,7 +134,7 @@ def find_claimed(
     connection: sqlite3.Connection, key: int, owner: str, start: int, stop: int
 ) -> list[Range]:
     """What is the owner's of [start, stop)."""
-    near = connection.execute(_NEAR_CLAIMS, {"key": key, "start": start, "stop": stop})
+    near = connection.execute(_NEAR_CLAIMS, _near(key, start, stop))
     return [(max(first, start), min(last, stop)) for first, last, whose in near if whose == owner]
 
 
@@ -143,12 +148,10 @@ def take_over(connection: sqlite3.Connection, key: int, gaps: Iterable[Range], o
     """Give `gaps` to the owner; whether a part of them was somebody's. He loses that for good."""
     displaced = False
     for start, stop in gaps:
-        where = {"key": key, "start": start, "stop": stop}
-        for old_start, old_stop, old_owner in connection.execute(_NEAR_CLAIMS, where).fetchall():
+        older = connection.execute(_NEAR_CLAIMS, _near(key, start, stop)).fetchall()
+        for old_start, old_stop, old_owner in older:
             displaced = True
-            connection.execute(
-                "DELETE FROM claims WHERE upload = ? AND start = ?", (key, old_start)
-            )
+            connection.execute(_DELETE["claims"], (key, old_start))
             for rest_start, rest_stop in ((old_start, start), (stop, old_stop)):
                 if rest_start < rest_stop:
                     _insert_claim(connection, key, rest_start, rest_stop, old_owner)

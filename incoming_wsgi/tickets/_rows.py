@@ -34,13 +34,15 @@ __all__ = [
     "insert_upload",
     "load_row",
     "loaded",
+    "state_of",
     "to_upload",
 ]
 
 # The fields of an Upload that are columns under the same name; `received` is a table of its own.
 COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "received")
 SELECT_UPLOAD = f"SELECT key, lease, sync_at, bytes_received, {', '.join(COLUMNS)} FROM uploads"
-KEY, _LEASE, SYNC_AT, BYTES_RECEIVED, _COLUMNS = range(5)  # where they stand in a row
+# Where they stand in a row. The first of COLUMNS are `id` and `state`.
+KEY, _LEASE, SYNC_AT, BYTES_RECEIVED, _ID, _STATE = range(6)
 _FIND_UPLOAD = f"{SELECT_UPLOAD} WHERE id = ?"
 _INSERT_UPLOAD = (
     f"INSERT INTO uploads ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
@@ -72,7 +74,7 @@ def load_row(connection: sqlite3.Connection, upload_id: str) -> Row:
 def to_upload(connection: sqlite3.Connection, row: Row, *, added: int = 0) -> Upload:
     """Its ranges are read when they are looked at, within this transaction: see `loaded`. `added`:
     bytes that have been recorded since the row was read."""
-    values = dict(zip(COLUMNS, row[_COLUMNS:], strict=True))
+    values = dict(zip(COLUMNS, row[_ID:], strict=True))
     values["state"] = _STATES[values["state"]]
     values["remove_file_when_finished"] = bool(values["remove_file_when_finished"])
     values["notified"] = bool(values["notified"])
@@ -85,6 +87,10 @@ def loaded(upload: Upload) -> Upload:
     """`upload`, to be given out: its ranges are those of this transaction."""
     _ = upload.received.ranges
     return upload
+
+
+def state_of(row: Row) -> UploadState:
+    return _STATES[row[_STATE]]
 
 
 def check_lease(row: Row, lease: str | None) -> None:

@@ -32,6 +32,7 @@ from ._ranges import (
     take_over,
 )
 from ._rows import (
+    BYTES_RECEIVED,
     KEY,
     SELECT_UPLOAD,
     SYNC_AT,
@@ -42,6 +43,7 @@ from ._rows import (
     insert_upload,
     load_row,
     loaded,
+    state_of,
     to_upload,
 )
 from ._schema import migrate
@@ -197,7 +199,8 @@ class SQLiteTicketStore(TicketStore):
                 decide(upload)
                 connection.durable = upload.state in MUST_LAST
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
-            gaps = find_missing(connection, key, start, stop)
+            is_first = not row[BYTES_RECEIVED] and start < stop
+            gaps = ((start, stop),) if is_first else find_missing(connection, key, start, stop)
             upload = apply(connection, key, upload, Event.STORE, decide, admit=admit)
             if not gaps:
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
@@ -233,10 +236,9 @@ class SQLiteTicketStore(TicketStore):
         with self._database.writing() as connection:
             row = load_row(connection, claim.upload.id)
             key = row[KEY]
-            upload = to_upload(connection, row)
-            if not takes_bytes(upload.state):
-                connection.durable = upload.state in MUST_LAST
-                return loaded(upload)
+            if not takes_bytes(state_of(row)):
+                connection.durable = state_of(row) in MUST_LAST
+                return loaded(to_upload(connection, row))
             reach = (claim.gaps[0][0], claim.gaps[-1][1]) if claim.gaps else (0, 0)
             own = RangeSet.of(find_claimed(connection, key, claim.owner, *reach))
             if release:
@@ -291,7 +293,7 @@ class SQLiteTicketStore(TicketStore):
     def forget_unsynced(self, upload_id: str) -> None:
         with self._database.writing(durable=True) as connection:
             row = find_row(connection, upload_id)
-            if row is not None and takes_bytes(to_upload(connection, row).state):
+            if row is not None and takes_bytes(state_of(row)):
                 forget_unsynced(connection, row[KEY], now() + ASK_AGAIN_S)
 
     def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
