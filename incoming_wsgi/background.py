@@ -7,15 +7,10 @@ are daemons: a process may end at any time, the lease of what it was doing ends 
 
 What a request has leased for this process comes as a job without having been looked for, as long as
 there is room, and nothing that was due before waits for room.
-
-A process that ends in good order (SIGTERM to a server, Ctrl-C, `sys.exit`) begins nothing more and
-waits for what is under way, so that no app is called twice because of a restart: it does so at its
-exit, which every server comes to, and needs no new thread for it, since Python gives none by then.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
 import math
 import os
@@ -23,24 +18,21 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
+from .ending import has_ended, is_ending, is_under_way, watch_for_the_exit
 from .errors import IncomingError, LeaseLost
 from .housekeeping import LEASE_S, Housekeeping
 from .threads import Threads
 from .tickets.base import Lease
 from .uploads import Upload, log_id, now
 
-__all__ = ["Background", "begin_stop", "run_due"]
+__all__ = ["Background", "run_due"]
 
 log = logging.getLogger("incoming_wsgi")
 
 MAX_JOBS = 64  # calls of web apps under way at once, for each process; most of them wait
 RENEW_EVERY_S = LEASE_S / 3
 LOOK_AGAIN_S = 5.0  # what other processes left behind is found after this at the latest
-# How long a process that ends waits for what is under way. Less than the 30 s after which gunicorn
-# kills its workers: what is cut off then would be cut off anyway, and the rest ends in good order.
-STOP_S = 25.0
 
 
 class Background:
@@ -52,7 +44,7 @@ class Background:
     def ensure_running(self) -> None:
         """Cheap when it runs already."""
         dispatcher = self._dispatcher
-        if (dispatcher is not None and dispatcher.is_running_here()) or _is_ending():
+        if (dispatcher is not None and dispatcher.is_running_here()) or is_ending():
             return
         if dispatcher is not None:
             # A lock that came here by fork may be held by a thread that does not exist here.
@@ -96,7 +88,7 @@ def run_due(housekeeping: Housekeeping) -> int:
     # What this run puts off, such as a handover to an app that is down, is not for this run.
     began = now()
     try:
-        while not _is_ending() and (lease := housekeeping.lease_due(due_by=began)) is not None:
+        while not is_ending() and (lease := housekeeping.lease_due(due_by=began)) is not None:
             ended.clear()
             jobs.start(lease)
             while not ended.wait(RENEW_EVERY_S):
@@ -106,65 +98,6 @@ def run_due(housekeeping: Housekeeping) -> int:
         jobs.close()
     housekeeping.do_chores()
     return done
-
-
-def begin_stop() -> None:
-    """This process will end: nothing more is begun in it, and STOP_S count from now. May be called
-    in the handler of a signal, and more than once."""
-    global _stop_began
-    if not _is_ending():
-        _stop_began = (os.getpid(), time.monotonic())
-
-
-# Of which process, for a fork takes them along: when it began to end, and what it has under way.
-# Who begins something says so here before looking whether the process ends, and who ends it looks
-# here after saying that: one of the two sees the other.
-_stop_began = (0, 0.0)
-_under_way: dict[object, tuple[int, _Jobs]] = {}
-_waited_in = 0  # the process that has waited at its exit
-
-
-def _is_ending() -> bool:
-    return _stop_began[0] == os.getpid()
-
-
-def _watch_for_the_exit() -> None:
-    """Exit functions run in reverse order. This one comes before what closes the connections of all
-    threads, for that was registered when the first was opened, to lease what is begun now."""
-    atexit.unregister(_end_in_good_order)
-    atexit.register(_end_in_good_order)
-
-
-@atexit.register
-def _end_at_last() -> None:
-    """What is registered anew while exit functions run is not called any more; this is."""
-    _end_in_good_order()
-
-
-def _end_in_good_order() -> None:
-    global _waited_in
-    begin_stop()
-    if _waited_in == os.getpid():
-        return
-    _waited_in = os.getpid()
-    # Whoever asks a second time does not want to wait.
-    with suppress(KeyboardInterrupt, SystemExit):
-        _wait_for_jobs(_stop_began[1] + STOP_S)
-
-
-def _wait_for_jobs(deadline: float) -> None:
-    said = 0
-    while jobs := {jobs for pid, jobs in list(_under_way.values()) if pid == os.getpid()}:
-        count = sum(len(each) for each in jobs)
-        if time.monotonic() >= deadline:
-            log.warning("event=cut_off under_way=%d", count)
-            return
-        if count > said:
-            said = count
-            log.info("event=stopping under_way=%d", count)
-        for each in jobs:
-            each.renew()
-        time.sleep(0.02)
 
 
 class _Dispatcher:
@@ -199,7 +132,7 @@ class _Dispatcher:
     def find_slot(self) -> _Slot | None:
         slot = self._jobs.find_slot()
         # Who stops looks what is under way after saying so.
-        if slot is not None and (self._stopping or _is_ending()):
+        if slot is not None and (self._stopping or is_ending()):
             slot.give_back()
             return None
         return slot
@@ -235,14 +168,14 @@ class _Dispatcher:
     def _start_what_is_due(self) -> float:
         """How long to wait before the next look. Looking is a read: whoever asks for the state of
         an upload does not take part in the queue of writers."""
-        _under_way[self] = (os.getpid(), self._jobs)
+        is_under_way(self, self._jobs)
         try:
             return self._start_until_none_is_due()
         finally:
-            del _under_way[self]
+            has_ended(self)
 
     def _start_until_none_is_due(self) -> float:
-        while not self._stopping and not _is_ending():
+        while not self._stopping and not is_ending():
             if not self._jobs.have_room():
                 self._jobs.are_waited_for = True
                 break
@@ -275,7 +208,6 @@ class _Jobs:
         self._lock = threading.Lock()
         self._running: dict[str, Lease | None] = {}  # None: about to be leased
         self._renewed_at = time.monotonic()
-        self._is_watched = False
 
     def __len__(self) -> int:
         return len(self._running)
@@ -304,10 +236,8 @@ class _Jobs:
 
     def _take(self, token: str) -> _Slot:
         self._running[token] = None
-        _under_way[token] = (os.getpid(), self)
-        if not self._is_watched:
-            self._is_watched = True
-            _watch_for_the_exit()
+        is_under_way(token, self)
+        watch_for_the_exit()
         return _Slot(self, token)
 
     def begin(self, lease: Lease, work: Callable[[], Upload | None]) -> None:
@@ -316,7 +246,7 @@ class _Jobs:
 
     def forget(self, token: str) -> None:
         self._running.pop(token, None)
-        _under_way.pop(token, None)
+        has_ended(token)
 
     def lease_end(self) -> float:
         return self._housekeeping.lease_end()

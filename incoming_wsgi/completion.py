@@ -38,7 +38,7 @@ from .taking import CompleteUpload
 from .tickets.base import Decide, Lease, TicketStore
 from .uploads import Upload, log_id, now
 
-__all__ = ["Callbacks", "Completion", "unless_due"]
+__all__ = ["Callbacks", "Completion", "new_delivery_id", "unless_due"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -66,12 +66,12 @@ class Completion:
 
     # what changes in the record; handed to `TicketStore.transition`
 
-    def completed(self, _: Upload) -> Mapping[str, Any]:
+    def completed(self, _: Upload, delivery_id: str | None = None) -> Mapping[str, Any]:
         at = now()
         return {
             "completed_at": at,
             "give_up_at": at + self._settings.handover_give_up_s,
-            "delivery_id": str(uuid.uuid4()),
+            "delivery_id": delivery_id or new_delivery_id(),
             "due_at": at,
         }
 
@@ -87,7 +87,7 @@ class Completion:
         tell_app = tell_app and self._can_be_told(upload)
         return {
             "reason": reason,
-            "delivery_id": str(uuid.uuid4()),
+            "delivery_id": new_delivery_id(),
             "attempt": 0,
             "give_up_at": now() + self._settings.handover_give_up_s,
             "notified": not tell_app,
@@ -342,6 +342,10 @@ class Completion:
             MAX_RETRY_S, self._settings.handover_retry_s * 2.0 ** min(attempt - 1, 32)
         )
         return longest * random.uniform(0.5, 1.0)
+
+
+def new_delivery_id() -> str:
+    return str(uuid.uuid4())
 
 
 def _is_over(upload: Upload, at: float) -> bool:

@@ -20,12 +20,12 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Protocol
 
-from .completion import Completion
-from .errors import NotSynced
+from .completion import Completion, new_delivery_id
+from .errors import IncomingError, NotSynced
 from .states import Event
 from .storage.base import Storage
 from .tickets.base import Lease, Then, TicketStore
-from .uploads import Upload, log_id, new_upload_id
+from .uploads import Upload, log_id
 
 __all__ = ["Caller", "LastBytes", "Slot"]
 
@@ -78,7 +78,7 @@ class LastBytes:
         self._caller = caller
         self._sha256 = sha256  # of the whole file
         # Whose steps the record has followed is told by it.
-        self._delivery_id = new_upload_id()
+        self._delivery_id = new_delivery_id()
         self._slot: Slot | None = None
         self._resources = ExitStack()
 
@@ -115,7 +115,7 @@ class LastBytes:
         return Then(((Event.COMPLETE, self._completed), (Event.HAND_OVER, begun)), slot.token)
 
     def _completed(self, upload: Upload) -> Mapping[str, Any]:
-        return {**self._completion.completed(upload), "delivery_id": self._delivery_id}
+        return self._completion.completed(upload, self._delivery_id)
 
     def _find_slot(self) -> Slot | None:
         if self._caller is None or not self._completion.can_call(self._upload):
@@ -123,9 +123,13 @@ class LastBytes:
         slot = self._caller.find_slot()
         if slot is not None:
             self._resources.callback(slot.give_back)
-            if not self._resources.enter_context(self._storage.hold(self._upload.id)):
+            try:
+                held = self._resources.enter_context(self._storage.hold(self._upload.id))
+            except IncomingError as exc:
+                log.error("upload=%s event=not_held error=%s", log_id(self._upload.id), exc)
                 return None
-        return slot
+            return slot if held else None
+        return None
 
     def recorded(self, upload: Upload) -> None:
         """The transaction has been made; `upload` is what it has made of it."""

@@ -152,6 +152,7 @@ def test_incoming_serve_begins_no_handover_after_sigterm(tmp_path):
 SCRIPT = """
 import logging, signal, sys, threading, time
 import incoming_wsgi.background as background
+import incoming_wsgi.ending as ending
 from incoming_wsgi import Incoming
 from incoming_wsgi.engine import Declaration
 
@@ -178,7 +179,7 @@ def take(upload):
 
 incoming = Incoming(folder, on_finished=take, background=scenario != "housekeeping")
 if scenario == "cut off":
-    background.STOP_S = 0.2
+    ending.STOP_S = 0.2
 incoming.start_background()
 if scenario != "idle":
     upload_id = incoming.new_upload()
@@ -194,7 +195,7 @@ if scenario == "housekeeping":
     background.RENEW_EVERY_S = 0.1
     incoming.do_housekeeping()
 if scenario == "closed":
-    while not background._under_way:
+    while not ending._under_way:
         time.sleep(0.01)
     incoming.close()
 sys.stdin.readline()  # Ctrl-C comes here, or the end of the script

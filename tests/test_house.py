@@ -54,7 +54,7 @@ FLOORS = (
     ),
     (
         ("admission", "receiving", "completion"),
-        ("last_bytes", "threads"),
+        ("last_bytes", "threads", "ending"),
         ("engine", "housekeeping"),
         "background",
     ),
