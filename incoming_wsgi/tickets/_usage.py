@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..states import takes_bytes
+from ..states import UploadState, takes_bytes
 from ..uploads import Upload
 from .base import Usage
 
@@ -141,7 +141,9 @@ def find_usage(connection: sqlite3.Connection, owner: str | None) -> Usage:
 
 
 def without(usage: Usage, upload: Upload) -> Usage:
-    """`usage` of the upload's owner, of all uploads but this. It is not finished or cancelled."""
+    """`usage` of the upload's owner, of all uploads but this."""
+    if upload.state in (UploadState.FINISHED, UploadState.CANCELLED):
+        return usage
     length = upload.length or 0
     lacks = 0 if upload.length is None else length - upload.received.total_bytes
     is_open = takes_bytes(upload.state)
