@@ -153,6 +153,25 @@ class TicketStoreContract(UpkeepContract):
         assert received(store, upload) == [(10, 60), (70, 80)]
         assert store.load(upload.id).state is UploadState.UPLOADING
 
+    def test_one_chunk_may_fill_many_gaps(self, store: TicketStore, upload: Upload) -> None:
+        for start in range(0, 100, 10):
+            claim = store.claim_range(upload.id, start, start + 5, changes_nothing)
+            store.record_ranges(claim, claim.gaps, changes_nothing, release=True)
+        older = store.claim_range(upload.id, 15, 40, changes_nothing)
+        claim = store.claim_range(upload.id, 3, 77, changes_nothing)
+        assert claim.gaps == (
+            (5, 10),
+            *((start, start + 5) for start in range(15, 75, 10)),
+            (75, 77),
+        )
+        assert claim.displaced
+        after = store.record_ranges(claim, claim.gaps, changes_nothing, release=True)
+        expected = [(0, 77), (80, 85), (90, 95)]
+        assert list(after.received) == received(store, upload) == expected
+        assert after.received.total_bytes == 87
+        store.record_ranges(older, [(15, 20)], changes_nothing, release=True)
+        assert received(store, upload) == expected
+
     def test_a_claim_names_the_gaps(self, store: TicketStore, upload: Upload) -> None:
         claim = store.claim_range(upload.id, 10, 20, changes_nothing)
         store.record_ranges(claim, [(10, 20)], changes_nothing, release=True)

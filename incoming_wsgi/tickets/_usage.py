@@ -13,95 +13,109 @@ from __future__ import annotations
 
 import sqlite3
 
-from ..states import takes_bytes
+from ..states import UploadState, takes_bytes
 from ..uploads import Upload
 from .base import Usage
 
 __all__ = ["COUNT_USAGE", "find_usage", "without"]
 
 # Of the uploads whose file is here or still to come. A FINISHED one belongs to the web app.
-_TAKES_ROOM = "{row}.state NOT IN ('FINISHED', 'CANCELLED')"
-_IN_FLIGHT = "{row}.state IN ('CREATED', 'UPLOADING')"
-_LACKS = "({row}.length - {row}.bytes_received)"
-LOW = 2**32 - 1
+_TAKES_ROOM = "({row}.state NOT IN ('FINISHED', 'CANCELLED'))"
+_IN_FLIGHT = "({row}.state IN ('CREATED', 'UPLOADING'))"
+_LENGTH = f"{_TAKES_ROOM} * IFNULL({{row}}.length, 0)"
+_LACKS = f"{_IN_FLIGHT} * IFNULL({{row}}.length - {{row}}.bytes_received, 0)"
+_LOW = 2**32 - 1
 
-_COUNT = f"""
-    UPDATE usage SET
-        length_high = length_high {{sign}} ({{row}}.length >> 32),
-        length_low = length_low {{sign}} ({{row}}.length & {LOW})
-        WHERE {_TAKES_ROOM} AND {{row}}.length NOT NULL;
-    UPDATE usage SET
-        promised_high = promised_high {{sign}} ({_LACKS} >> 32),
-        promised_low = promised_low {{sign}} ({_LACKS} & {LOW})
-        WHERE {_IN_FLIGHT} AND {{row}}.length NOT NULL;
+# What an upload, a row of `uploads`, adds to each column.
+_ALL = {
+    "length_high": f"({_LENGTH} >> 32)",
+    "length_low": f"({_LENGTH} & {_LOW})",
+    "promised_high": f"({_LACKS} >> 32)",
+    "promised_low": f"({_LACKS} & {_LOW})",
+}
+_OWNER = {
+    "uploads": _TAKES_ROOM,
+    "open": _IN_FLIGHT,
+    "length_high": f"({_LENGTH} >> 32)",
+    "length_low": f"({_LENGTH} & {_LOW})",
+}
+
+
+def _columns(counted: dict[str, str]) -> str:
+    return ", ".join(f"{name} INTEGER NOT NULL" for name in counted)
+
+
+def _sums(counted: dict[str, str]) -> str:
+    return ", ".join(f"IFNULL(SUM({value.format(row='uploads')}), 0)" for value in counted.values())
+
+
+def _changes(counted: dict[str, str], *, added: str = "", removed: str = "") -> str:
+    """The assignments that add one row, take another away, or both."""
+    return ", ".join(
+        f"{name} = {name}"
+        + (f" + {value.format(row=added)}" if added else "")
+        + (f" - {value.format(row=removed)}" if removed else "")
+        for name, value in counted.items()
+    )
+
+
+_COUNTS_ELSE = f"""(
+        OLD.length IS NOT NEW.length
+        OR {_TAKES_ROOM.format(row="OLD")} != {_TAKES_ROOM.format(row="NEW")}
+        OR {_IN_FLIGHT.format(row="OLD")} != {_IN_FLIGHT.format(row="NEW")}
+    )"""
+_WELCOME_OWNER = f"""
     INSERT OR IGNORE INTO owner_usage
-        SELECT {{row}}.owner, 0, 0, 0, 0 WHERE {{row}}.owner NOT NULL AND {_TAKES_ROOM};
-    UPDATE owner_usage SET
-        uploads = uploads {{sign}} 1,
-        open = open {{sign}} ({_IN_FLIGHT}),
-        length_high = length_high {{sign}} IFNULL({{row}}.length >> 32, 0),
-        length_low = length_low {{sign}} IFNULL({{row}}.length & {LOW}, 0)
-        WHERE owner = {{row}}.owner AND {_TAKES_ROOM};
+        SELECT NEW.owner, 0, 0, 0, 0 WHERE NEW.owner NOT NULL AND {_TAKES_ROOM.format(row="NEW")};
     """
-_COUNT_NEW = _COUNT.format(row="NEW", sign="+")
-_DROP_OLD = _COUNT.format(row="OLD", sign="-")
-_UPLOADS_WITH_ROOM = _TAKES_ROOM.format(row="uploads")
-_UPLOADS_IN_FLIGHT = _IN_FLIGHT.format(row="uploads")
-_SAYS_ELSE = "((OLD.state, OLD.length, OLD.owner) IS NOT (NEW.state, NEW.length, NEW.owner))"
 _FORGET_OWNER = "DELETE FROM owner_usage WHERE owner = OLD.owner AND uploads = 0;"
 
-# A migration, so its results stay as they are.
+# Statements of a migration: what they say never changes.
 COUNT_USAGE = (
-    """
-    CREATE TABLE usage (
-        length_high INTEGER NOT NULL,
-        length_low INTEGER NOT NULL,
-        promised_high INTEGER NOT NULL,
-        promised_low INTEGER NOT NULL
-    )
-    """,
-    """
-    CREATE TABLE owner_usage (
-        owner TEXT PRIMARY KEY,
-        uploads INTEGER NOT NULL,
-        open INTEGER NOT NULL,
-        length_high INTEGER NOT NULL,
-        length_low INTEGER NOT NULL
-    ) WITHOUT ROWID
+    f"CREATE TABLE usage ({_columns(_ALL)})",
+    f"CREATE TABLE owner_usage (owner TEXT PRIMARY KEY, {_columns(_OWNER)}) WITHOUT ROWID",
+    f"INSERT INTO usage SELECT {_sums(_ALL)} FROM uploads",
+    f"INSERT INTO owner_usage SELECT owner, {_sums(_OWNER)} FROM uploads"
+    f" WHERE owner NOT NULL AND {_TAKES_ROOM.format(row='uploads')} GROUP BY owner",
+    f"""
+    CREATE TRIGGER upload_comes AFTER INSERT ON uploads
+    BEGIN
+        UPDATE usage SET {_changes(_ALL, added="NEW")};
+        {_WELCOME_OWNER}
+        UPDATE owner_usage SET {_changes(_OWNER, added="NEW")} WHERE owner = NEW.owner;
+    END
     """,
     f"""
-    INSERT INTO usage SELECT
-        IFNULL(SUM(length >> 32), 0),
-        IFNULL(SUM(length & {LOW}), 0),
-        IFNULL(SUM({_LACKS.format(row="uploads")} >> 32) FILTER (WHERE {_UPLOADS_IN_FLIGHT}), 0),
-        IFNULL(SUM({_LACKS.format(row="uploads")} & {LOW}) FILTER (WHERE {_UPLOADS_IN_FLIGHT}), 0)
-        FROM uploads WHERE {_UPLOADS_WITH_ROOM}
+    CREATE TRIGGER upload_goes AFTER DELETE ON uploads
+    BEGIN
+        UPDATE usage SET {_changes(_ALL, removed="OLD")};
+        UPDATE owner_usage SET {_changes(_OWNER, removed="OLD")} WHERE owner = OLD.owner;
+        {_FORGET_OWNER}
+    END
     """,
     f"""
-    INSERT INTO owner_usage SELECT
-        owner,
-        COUNT(*),
-        COUNT(*) FILTER (WHERE {_UPLOADS_IN_FLIGHT}),
-        IFNULL(SUM(length >> 32), 0),
-        IFNULL(SUM(length & {LOW}), 0)
-        FROM uploads WHERE owner NOT NULL AND {_UPLOADS_WITH_ROOM} GROUP BY owner
-    """,
-    f"CREATE TRIGGER upload_comes AFTER INSERT ON uploads BEGIN {_COUNT_NEW} END",
-    f"CREATE TRIGGER upload_goes AFTER DELETE ON uploads BEGIN {_DROP_OLD} {_FORGET_OWNER} END",
-    f"""
-    CREATE TRIGGER upload_changes AFTER UPDATE OF state, length, owner ON uploads
-    WHEN {_SAYS_ELSE}
-    BEGIN {_DROP_OLD} {_COUNT_NEW} {_FORGET_OWNER} END
+    CREATE TRIGGER upload_changes AFTER UPDATE OF state, length ON uploads
+    WHEN {_COUNTS_ELSE}
+    BEGIN
+        UPDATE usage SET {_changes(_ALL, added="NEW", removed="OLD")};
+        {_WELCOME_OWNER}
+        UPDATE owner_usage SET {_changes(_OWNER, added="NEW", removed="OLD")}
+            WHERE owner = NEW.owner;
+        {_FORGET_OWNER}
+    END
     """,
     f"""
     CREATE TRIGGER upload_grows AFTER UPDATE OF bytes_received ON uploads
-    WHEN {_IN_FLIGHT.format(row="NEW")} AND NEW.length NOT NULL AND NOT {_SAYS_ELSE}
+    WHEN NEW.length NOT NULL AND {_IN_FLIGHT.format(row="NEW")} AND NOT {_COUNTS_ELSE}
     BEGIN
-        UPDATE usage SET
-            promised_high = promised_high
-                + ({_LACKS.format(row="NEW")} >> 32) - ({_LACKS.format(row="OLD")} >> 32),
-            promised_low = promised_low
-                + ({_LACKS.format(row="NEW")} & {LOW}) - ({_LACKS.format(row="OLD")} & {LOW});
+        UPDATE usage SET {_changes(_ALL, added="NEW", removed="OLD")};
+    END
+    """,
+    """
+    CREATE TRIGGER upload_keeps_its_owner BEFORE UPDATE OF owner ON uploads
+    WHEN OLD.owner IS NOT NEW.owner
+    BEGIN
+        SELECT RAISE(ABORT, 'an upload keeps its owner');
     END
     """,
 )
@@ -127,7 +141,9 @@ def find_usage(connection: sqlite3.Connection, owner: str | None) -> Usage:
 
 
 def without(usage: Usage, upload: Upload) -> Usage:
-    """`usage` of the upload's owner, of all uploads but this. It is not finished or cancelled."""
+    """`usage` of the upload's owner, of all uploads but this."""
+    if upload.state in (UploadState.FINISHED, UploadState.CANCELLED):
+        return usage
     length = upload.length or 0
     lacks = 0 if upload.length is None else length - upload.received.total_bytes
     is_open = takes_bytes(upload.state)

@@ -76,6 +76,10 @@ SELECT_DUE = (
 SELECT_DUE_AT = f"SELECT due_at FROM uploads WHERE ? OR {NEEDS_NO_CALLBACK} ORDER BY due_at LIMIT 1"
 
 
+def must_last(then: Then | None) -> bool:
+    return then is not None and any(event not in REPEATABLE for event, _ in then.steps)
+
+
 class SQLiteTicketStore(TicketStore):
     """`path` must be on a local disk for speed; the folder must exist.
 
@@ -163,7 +167,7 @@ class SQLiteTicketStore(TicketStore):
         admit: Admit | None = None,
         then: Then | None = None,
     ) -> Upload:
-        durable = event not in REPEATABLE or then is not None
+        durable = event not in REPEATABLE or must_last(then)
         with self._database.writing(durable=durable) as connection:
             row = load_row(connection, upload_id)
             check_lease(row, lease)
@@ -260,7 +264,7 @@ class SQLiteTicketStore(TicketStore):
             upload = apply(connection, key, upload, Event.STORE, decide, also=also)
             is_whole = all(own.covers(start, stop) for start, stop in claim.gaps)
             if then is not None and is_whole and upload.is_complete:
-                connection.durable = True
+                connection.durable = must_last(then)
                 upload = follow(connection, key, upload, then)
             return loaded(upload)
 
