@@ -141,6 +141,31 @@ def test_a_process_that_stands_still_between_the_last_byte_and_the_call_is_not_o
     rival.close()
 
 
+def test_what_a_newer_request_brings_before_the_last_byte_is_recorded_is_handed_over(
+    tmp_path, monkeypatch
+):
+    """It has taken from an older one that had sealed the file already."""
+    calls = []
+    incoming = Incoming(
+        tmp_path / "incoming",
+        on_finished=lambda it: calls.append((it.attempt, it.path.read_text())),
+    )
+    ticket = incoming.new_upload()
+    app, url = TestApp(incoming), f"/frontend/uploads/{ticket}"
+    record = incoming._tickets.record_ranges
+
+    def be_overtaken(*args, **kwargs):
+        monkeypatch.undo()
+        app.put(url, b"L", headers={"Content-Range": "bytes 1-1/3"})
+        return record(*args, **kwargs)
+
+    monkeypatch.setattr(incoming._tickets, "record_ranges", be_overtaken)
+    app.put(url, b"all", headers={"Content-Range": "bytes 0-2/3"})
+    wait_until(lambda: incoming.status(ticket).state.value == "FINISHED", "the handover")
+    assert calls == [(1, "aLl")]
+    incoming.close()
+
+
 @pytest.mark.parametrize("way", [ByteHolds, FileHolds])
 def test_one_process_at_a_time_holds_an_upload_with_and_without_locks_of_bytes(tmp_path, way):
     folder = tmp_path / "held"
