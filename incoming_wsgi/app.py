@@ -120,9 +120,6 @@ class Incoming:
         )
         self._tickets = tickets
         self._storage = storage
-        self._engine = Engine(
-            tickets=tickets, storage=storage, completion=completion, settings=self.settings
-        )
         self._housekeeping = Housekeeping(
             tickets=tickets,
             storage=storage,
@@ -131,6 +128,13 @@ class Incoming:
             in_process=self._has_callback,
         )
         self._background = Background(self._housekeeping)
+        self._engine = Engine(
+            tickets=tickets,
+            storage=storage,
+            completion=completion,
+            settings=self.settings,
+            caller=self._background if self.settings.background else None,
+        )
         self._in_flight = InFlight(
             max_requests_per_upload=self.settings.requests_per_upload,
             min_rate_bytes_s=self.settings.min_rate_bytes_s,
@@ -138,8 +142,8 @@ class Incoming:
         )
         self._assets = Assets()
         self._cors = CORS(self.settings.allow_origins, ALLOWED_METHODS)
-        self._native = NativeDialect(self._engine, self.settings, on_due=self._background.wake)
-        self._backend = BackendAPI(self._engine, self.settings, on_due=self._background.wake)
+        self._native = NativeDialect(self._engine, self.settings)
+        self._backend = BackendAPI(self._engine, self.settings)
 
     # for the web app that embeds it
 
@@ -216,7 +220,6 @@ class Incoming:
     def retry_handover(self, upload_id: str) -> None:
         """Hand a FAILED upload over again. Raises UploadNotFound, WrongState."""
         self._engine.retry_handover(upload_id)
-        self._background.wake()
 
     def do_housekeeping(self) -> int:
         """Do what is due now, handovers among it, and return when it is done; how much it was."""

@@ -45,12 +45,9 @@ REPLACEMENT = "\ufffd".encode()
 
 
 class BackendAPI:
-    """`on_due` is called when there is something to be done at once."""
-
-    def __init__(self, engine: Engine, settings: Settings, *, on_due: Callable[[], object]) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
-        self._on_due = on_due
         self._functions: dict[str, Callable[[_Parameters], str]] = {
             "new_upload": self.new_upload,
             "cancel_upload": self.cancel_upload,
@@ -78,9 +75,7 @@ class BackendAPI:
         if action == "retry":
             if method != "POST":
                 raise MethodNotAllowed(allowed=("POST",))
-            upload = self._engine.retry_handover(upload_id)
-            self._on_due()
-            return json_answer(public_facts(upload))
+            return json_answer(public_facts(self._engine.retry_handover(upload_id)))
         if method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         return json_answer(public_facts(self._engine.load(upload_id)))

@@ -16,9 +16,12 @@ __all__ = ["Range", "RangeSet"]
 Range = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RangeSet:
-    """Build one with `RangeSet.of(pairs)`; `ranges` itself must already be in normal form."""
+    """Build one with `RangeSet.of(pairs)`; `ranges` itself must already be in normal form.
+
+    Sets of the same ranges are equal, also to one of a subclass that reads its own when needed.
+    """
 
     ranges: tuple[Range, ...] = ()
 
@@ -38,6 +41,12 @@ class RangeSet:
             else:
                 merged.append((start, stop))
         return cls(tuple(merged))
+
+    def __eq__(self, other: object) -> bool:
+        return self.ranges == other.ranges if isinstance(other, RangeSet) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.ranges)
 
     def __iter__(self) -> Iterator[Range]:
         return iter(self.ranges)
@@ -83,6 +92,16 @@ class RangeSet:
         """Those of the ranges, whole, that overlap or touch `[start, stop)`."""
         first, last = self._touching(start, stop)
         return self.ranges[first:last]
+
+    def within(self, start: int, stop: int) -> tuple[Range, ...]:
+        """The parts of `[start, stop)` that are in the set, in order."""
+        _check(start, stop)
+        first, last = self._touching(start, stop)
+        parts = (
+            (max(start, have_start), min(stop, have_stop))
+            for have_start, have_stop in self.ranges[first:last]
+        )
+        return tuple(part for part in parts if part[0] < part[1])
 
     def _touching(self, start: int, stop: int) -> tuple[int, int]:
         """Indexes [first, last) of the ranges that overlap or touch `[start, stop)`."""

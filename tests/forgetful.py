@@ -95,17 +95,22 @@ class ForgetfulTickets(SQLiteTicketStore):
         super().__init__(path, boot_id=boot_id, durable=durable)
         self._forgetful = forgetful
         self._on_disk = path.with_name("on-disk")
-        writing = self._database.writing
+        sync, writing = self._database._sync, self._database.writing
 
-        @contextmanager
-        def watched(**options: bool):
-            with writing(**options) as connection:
-                yield connection
-                synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
-            if synchronous >= 2:  # FULL
+        def watched_sync(connection):
+            sync(connection)
+            if connection.log is not None:
                 self._remember()
 
-        self._database.writing = watched
+        @contextmanager
+        def watched_writing(**options: bool):
+            with writing(**options) as connection:
+                yield connection
+            if connection.log is None:  # SQLite syncs each commit
+                self._remember()
+
+        self._database._sync = watched_sync
+        self._database.writing = watched_writing
 
     def prepare(self) -> None:
         super().prepare()

@@ -38,17 +38,23 @@ FLOORS = (
             "tickets._chores",
             "tickets._connections",
             "tickets._filesystems",
-            "tickets._schema",
+            "tickets._ranges",
+            "tickets._usage",
             "taking",
             "posting",
         ),
-        ("storage._writer", "tickets._database", "tickets._rows"),
-        "tickets._synced",
+        (
+            "storage._writer",
+            "tickets._database",
+            "tickets._rows",
+            "tickets._schema",
+            "tickets._synced",
+        ),
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (
         ("admission", "digesting", "completion"),
-        "receiving",
+        ("receiving", "last_bytes", "threads", "ending"),
         ("engine", "housekeeping"),
         "background",
     ),
@@ -160,9 +166,11 @@ def test_values_need_the_standard_library_alone():
                     "_chores",
                     "_connections",
                     "_database",
+                    "_ranges",
                     "_rows",
                     "_schema",
                     "_synced",
+                    "_usage",
                 ]
             },
         ),
@@ -285,7 +293,9 @@ def test_the_table_of_uploads_has_a_column_for_each_field():
         for statement in chain.from_iterable(MIGRATIONS):
             connection.execute(statement)
         columns = [row[1] for row in connection.execute("PRAGMA table_info(uploads)")]
-    assert sorted(columns) == sorted(["key", *COLUMNS, "lease", "boot_id", "sync_at"])
+    assert sorted(columns) == sorted(
+        ["key", *COLUMNS, "lease", "boot_id", "sync_at", "bytes_received", "bytes_synced"]
+    )
 
 
 def test_every_test_that_a_document_names_is_there():

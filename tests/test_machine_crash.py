@@ -12,6 +12,7 @@ from incoming_wsgi import Incoming
 from incoming_wsgi.states import Event
 from incoming_wsgi.testing.tickets import changes_nothing, new_upload
 from incoming_wsgi.tickets._boot import read_boot_id
+from incoming_wsgi.tickets.base import Then
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
 from incoming_wsgi.uploads import ChunkDigest, now
 
@@ -238,6 +239,30 @@ def test_who_cannot_tell_the_run_believes_nothing_that_was_not_synced(tmp_path):
     second = SQLiteTicketStore(path, boot_id="")
     second.prepare()
     assert list(second.load(upload.id).received) == []
+    second.close()
+
+
+@pytest.mark.parametrize("steps", [(Event.COMPLETE,), (Event.COMPLETE, Event.HAND_OVER)])
+def test_what_follows_the_last_byte_lasts(tmp_path, steps):
+    path = tmp_path / "incoming.db"
+    first = ForgetfulTickets(path, boot_id="first", durable=False, forgetful=True)
+    first.prepare()
+    upload, other = new_upload(length=10), new_upload(length=10)
+    first.create(upload)
+    first.create(other)
+    then = Then(tuple((event, changes_nothing) for event in steps))
+    claim = first.claim_range(upload.id, 0, 10, changes_nothing)
+    complete = first.record_ranges(
+        claim, claim.gaps, changes_nothing, release=True, synced=True, then=then
+    )
+    claim = first.claim_range(other.id, 0, 10, changes_nothing)
+    first.record_ranges(claim, [(0, 5)], changes_nothing, release=True, synced=True, then=then)
+    first.close()
+    first.crash()
+    second = SQLiteTicketStore(path, boot_id="second")
+    second.prepare()
+    assert second.load(upload.id) == complete
+    assert second.load(other.id) == other
     second.close()
 
 

@@ -28,3 +28,10 @@ def test_files_beyond_32_bits_are_counted_exactly():
     tebi = 2**40
     ranges = RangeSet().add(5 * tebi - 1, 5 * tebi)
     assert ranges.missing(0, 5 * tebi) == ((0, 5 * tebi - 1),)
+
+
+def test_what_is_within_and_what_is_missing_are_the_whole():
+    have = RangeSet.of([(10, 20), (30, 40)])
+    assert have.within(15, 35) == ((15, 20), (30, 35))
+    assert have.missing(15, 35) == ((20, 30),)
+    assert have.within(0, 10) == have.within(20, 30) == have.within(15, 15) == ()

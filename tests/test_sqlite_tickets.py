@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from incoming_wsgi.errors import TicketStoreError, WrongState
+from incoming_wsgi.errors import StorageFull, TicketStoreError, Unavailable, WrongState
 from incoming_wsgi.ranges import RangeSet
 from incoming_wsgi.states import Event, UploadState
 from incoming_wsgi.testing import TicketStoreContract
 from incoming_wsgi.testing.tickets import changes_nothing, new_upload
 from incoming_wsgi.tickets._filesystems import is_network_file_system
+from incoming_wsgi.tickets.base import Then, Usage
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
 from incoming_wsgi.uploads import ChunkDigest
 
@@ -342,6 +344,216 @@ def test_a_database_of_form_1_is_brought_to_the_present_form_and_keeps_its_uploa
     store.close()
 
 
+def usage_for(store, owner):
+    """As somebody is told who wants another ticket for that owner."""
+    told = []
+
+    def refuse(_, usage):
+        told.append(usage)
+        raise StorageFull("no room")
+
+    with pytest.raises(StorageFull):
+        store.create(new_upload(owner=owner), admit=refuse)
+    return told[0]
+
+
+def test_a_database_of_form_3_is_brought_to_the_present_form_and_counted(tmp_path):
+    path = tmp_path / "incoming.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "database_form_3.sql").read_text())
+
+    def ident(number: int) -> str:
+        return f"00000000-0000-4000-8000-{number:012d}"
+
+    store = SQLiteTicketStore(path, boot_id=ident(1))
+    store.prepare()
+    longest = 2**63 - 1
+    promised = 50 + (longest - 4) + longest
+    assert usage_for(store, None) == Usage(150 + 2 * longest, 0, promised, 0)
+    assert usage_for(store, "ann") == Usage(150 + 2 * longest, 100, promised, 2)
+    assert usage_for(store, "bob") == Usage(150 + 2 * longest, longest + 50, promised, 1)
+    assert usage_for(store, "cid") == usage_for(store, "dot") == usage_for(store, None)
+    assert list(store.load(ident(1)).received) == [(0, 40), (60, 70)]
+    assert store.load(ident(1)).received.total_bytes == 50
+    # What was under way and unsynced goes on.
+    store.mark_synced(ident(1), [(60, 70)])
+    store.mark_synced(ident(3), [(5, 9)])
+    assert store.take_unsynced(1e12, 1e12) is None
+    claim = store.claim_range(ident(1), 40, 100, changes_nothing)
+    assert (claim.gaps, claim.displaced) == (((40, 60), (70, 100)), True)
+    assert store.record_ranges(claim, claim.gaps, changes_nothing, release=True).is_complete
+    assert usage_for(store, None).promised_bytes == promised - 50
+    store.close()
+
+
+def test_what_a_process_of_an_older_version_still_writes_is_counted(store):
+    """When the new version starts, those of the old may have requests to end."""
+    upload = new_upload(length=100)
+    store.create(upload)
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as older:
+        older.execute("INSERT INTO ranges (upload, start, stop) VALUES (1, 0, 40)")
+        older.execute("DELETE FROM ranges WHERE upload = 1 AND start = 0")
+        older.execute("INSERT INTO ranges (upload, start, stop) VALUES (1, 0, 100)")
+    assert store.load(upload.id).is_complete
+    assert usage_for(store, None) == Usage(100, 0, 0, 0)
+
+
+# a power failure
+
+
+class Disk:
+    """What is synced, in the place of `fdatasync`: the thread, and the file."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.synced: list[tuple[threading.Thread, str]] = []
+        self.before = lambda: None
+        monkeypatch.setattr("incoming_wsgi.tickets._database.fdatasync", self._sync)
+
+    def _sync(self, descriptor: int) -> None:
+        self.before()
+        file = os.path.realpath(f"/proc/self/fd/{descriptor}")
+        os.fdatasync(descriptor)
+        self.synced.append((threading.current_thread(), file))
+
+    def syncs(self, call) -> int:
+        """How often `call` syncs the log before it returns."""
+        before = len(self.synced)
+        call()
+        assert {file for _, file in self.synced[before:]} <= {f"{self.path}-wal"}
+        return len(self.synced) - before
+
+
+@pytest.fixture
+def disk(monkeypatch, store):
+    disk = Disk(monkeypatch)
+    disk.path = store.path
+    return disk
+
+
+COMPLETE_NOW = Then(((Event.COMPLETE, changes_nothing), (Event.HAND_OVER, changes_nothing)))
+
+
+def test_what_must_last_is_on_the_disk_when_the_method_returns(store, disk):
+    upload, other = new_upload(length=20), new_upload(length=20)
+    assert disk.syncs(lambda: store.create(upload)) == 1
+    assert disk.syncs(lambda: store.create(other)) == 1
+    assert disk.syncs(lambda: store.transition(upload.id, Event.DECLARE, changes_nothing)) == 0
+    assert disk.syncs(lambda: store.claim_range(upload.id, 0, 9, changes_nothing)) == 0
+    claim = store.claim_range(upload.id, 0, 20, changes_nothing)
+
+    def record(start: int, stop: int) -> None:
+        store.record_ranges(
+            claim, [(start, stop)], changes_nothing, release=False, then=COMPLETE_NOW
+        )
+
+    assert disk.syncs(lambda: record(0, 10)) == 0
+    assert disk.syncs(lambda: record(10, 20)) == 1
+    assert disk.syncs(lambda: store.transition(upload.id, Event.FINISH, changes_nothing)) == 1
+    repeatable = Then(((Event.STORE, changes_nothing),))
+    declare = (other.id, Event.DECLARE, changes_nothing)
+    assert disk.syncs(lambda: store.transition(*declare, then=repeatable)) == 0
+    assert disk.syncs(lambda: store.transition(*declare, then=COMPLETE_NOW)) == 1
+
+
+def test_nobody_is_told_that_nothing_is_missing_before_that_is_on_the_disk(store, disk):
+    """Between the commit and its sync others see the upload complete already."""
+    upload = new_upload(length=20)
+    store.create(upload)
+    claim = store.claim_range(upload.id, 0, 20, changes_nothing)
+    others = store.claim_range(upload.id, 5, 6, changes_nothing)
+    committed, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        if threading.current_thread() is thread:
+            committed.set()
+            assert go_on.wait(30)
+
+    disk.before = wait
+    thread = threading.Thread(
+        target=lambda: (
+            store.record_ranges(claim, [(0, 5), (6, 20)], changes_nothing, release=True)
+            and store.transition(upload.id, Event.COMPLETE, changes_nothing)
+        )
+    )
+    thread.start()
+    try:
+        assert committed.wait(30)
+        assert store.path.exists()
+        assert disk.syncs(lambda: store.find(upload.id)) == 1
+        assert disk.syncs(lambda: store.claim_range(upload.id, 0, 5, changes_nothing)) == 1
+        assert (
+            disk.syncs(lambda: store.record_ranges(others, [(5, 6)], changes_nothing, release=True))
+            == 1
+        )
+    finally:
+        go_on.set()
+        thread.join()
+
+
+def test_who_waits_for_the_disk_does_not_hold_up_other_writers(store, disk):
+    committed, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        if threading.current_thread() is thread:
+            committed.set()
+            assert go_on.wait(30)
+
+    disk.before = wait
+    thread = threading.Thread(target=store.create, args=(new_upload(),))
+    thread.start()
+    try:
+        assert committed.wait(30)
+        store.create(new_upload())
+        other = SQLiteTicketStore(store.path)  # as in another process
+        other.create(new_upload())
+        other.close()
+    finally:
+        go_on.set()
+        thread.join()
+    assert store.count_by_state() == {UploadState.CREATED: 3}
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.EIO, TicketStoreError), (errno.ENOSPC, StorageFull)]
+)
+def test_what_could_not_be_synced_is_an_error(store, disk, number, error):
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
+
+    disk.before = fail
+    with pytest.raises(error):
+        store.create(new_upload())
+    disk.before = lambda: None
+    store.create(new_upload())
+
+
+def test_a_durable_store_syncs_before_others_see_it(tmp_path, disk):
+    store = SQLiteTicketStore(tmp_path / "durable.db", durable=True)
+    store.prepare()
+    assert disk.syncs(lambda: store.create(new_upload())) == 0
+    with store._database.using() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    store.close()
+
+
+def test_a_thread_that_waits_for_its_turn_too_long_says_so(store, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.tickets._database.BUSY_TIMEOUT_S", 0.05)
+    errors = []
+
+    def create() -> None:
+        try:
+            store.create(new_upload())
+        except Unavailable as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=create)
+    with store._database.writing():
+        thread.start()
+        thread.join()
+    assert len(errors) == 1
+    store.create(new_upload())
+
+
 def test_a_state_is_changed_only_from_the_state_that_was_seen(store):
     upload = new_upload()
     store.create(upload)
@@ -355,10 +567,15 @@ def test_a_new_connection_does_not_drop_the_locks_of_the_others(store):
     """POSIX locks of a process end when it closes any descriptor of the file."""
 
     def locks() -> list[str]:
-        inode = str(store.path.stat().st_ino)
+        shared = store.path.with_name(store.path.name + "-shm")
+        inodes = {str(path.stat().st_ino) for path in (store.path, shared)}
         # Without the number before the colon: it counts the locks of the whole machine.
         lines = [x.partition(": ")[2] for x in Path("/proc/locks").read_text().splitlines()]
-        return [x for x in lines if f":{inode} " in x and f" {os.getpid()} " in x]
+        return [
+            x
+            for x in lines
+            if x.split()[4].rpartition(":")[2] in inodes and f" {os.getpid()} " in x
+        ]
 
     store.create(new_upload())
     with store._database.using() as connection:
@@ -372,4 +589,5 @@ def test_a_new_connection_does_not_drop_the_locks_of_the_others(store):
         other.count_by_state()
         assert locks() == before
         other.close()
+        assert locks() == before
         connection.execute("ROLLBACK")

@@ -14,7 +14,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +26,7 @@ from ..engine import Declaration, Engine
 from ..errors import BadRequest, ChunkTooLarge, IncomingError, LengthRequired, MethodNotAllowed
 from ..ranges import Range
 from ..responses import NO_STORE, Answer, Headers, has_already, json_answer
-from ..states import UploadState, takes_bytes
+from ..states import UploadState
 from ..uploads import ChunkDigest, Upload, without_surrogates
 
 __all__ = ["ALLOWED_METHODS", "NativeDialect"]
@@ -45,12 +45,9 @@ CANCELLED_BY_PAGE = "cancelled by the user"
 
 
 class NativeDialect:
-    """`on_due` is called when there is something to be done at once, such as a handover."""
-
-    def __init__(self, engine: Engine, settings: Settings, *, on_due: Callable[[], object]) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
-        self._on_due = on_due
 
     def answer(self, environ: dict[str, Any], body: Body, upload_id: str) -> Answer:
         method = environ["REQUEST_METHOD"]
@@ -123,8 +120,6 @@ class NativeDialect:
 
     def _describe_changed(self, upload: Upload, *, near: Range | None = None) -> Answer:
         """`near` is what was just stored: of very many ranges only those are told that touch it."""
-        if not takes_bytes(upload.state):
-            self._on_due()
         facts = self._facts(upload)
         if near is not None and len(upload.received.ranges) > MAX_RANGES_AFTER_PUT:
             facts["received"] = upload.received.touching(*near)

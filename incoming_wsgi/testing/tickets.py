@@ -10,7 +10,7 @@ import pytest
 
 from ..errors import LeaseLost, TicketStoreError, UploadNotFound, WrongState
 from ..states import Event, UploadState
-from ..tickets.base import TicketStore
+from ..tickets.base import Decide, Lease, Then, TicketStore
 from ..uploads import ChunkDigest, Upload
 from .upkeep import MakeStore, UpkeepContract, changes_nothing, new_upload, set_length
 
@@ -19,6 +19,10 @@ __all__ = ["TicketStoreContract", "changes_nothing", "new_upload"]
 
 def due(at: float) -> Callable[[Upload], Mapping[str, Any]]:
     return lambda _: {"due_at": at}
+
+
+def raises_key_error(_: Upload) -> Mapping[str, Any]:
+    raise KeyError("no")
 
 
 def received(store: TicketStore, upload: Upload) -> list[tuple[int, int]]:
@@ -108,13 +112,10 @@ class TicketStoreContract(UpkeepContract):
     def test_what_decide_raises_ends_the_transaction_without_a_change(
         self, store: TicketStore, upload: Upload
     ) -> None:
-        def refuse(_: Upload) -> Mapping[str, Any]:
-            raise KeyError("no")
-
         with pytest.raises(KeyError):
-            store.transition(upload.id, Event.CANCEL, refuse)
+            store.transition(upload.id, Event.CANCEL, raises_key_error)
         with pytest.raises(KeyError):
-            store.claim_range(upload.id, 0, 10, refuse)
+            store.claim_range(upload.id, 0, 10, raises_key_error)
         assert store.load(upload.id) == upload
 
     def test_of_many_that_want_the_same_transition_one_gets_it(
@@ -151,6 +152,25 @@ class TicketStoreContract(UpkeepContract):
             store.record_ranges(claim, [(start, stop)], changes_nothing, release=True)
         assert received(store, upload) == [(10, 60), (70, 80)]
         assert store.load(upload.id).state is UploadState.UPLOADING
+
+    def test_one_chunk_may_fill_many_gaps(self, store: TicketStore, upload: Upload) -> None:
+        for start in range(0, 100, 10):
+            claim = store.claim_range(upload.id, start, start + 5, changes_nothing)
+            store.record_ranges(claim, claim.gaps, changes_nothing, release=True)
+        older = store.claim_range(upload.id, 15, 40, changes_nothing)
+        claim = store.claim_range(upload.id, 3, 77, changes_nothing)
+        assert claim.gaps == (
+            (5, 10),
+            *((start, start + 5) for start in range(15, 75, 10)),
+            (75, 77),
+        )
+        assert claim.displaced
+        after = store.record_ranges(claim, claim.gaps, changes_nothing, release=True)
+        expected = [(0, 77), (80, 85), (90, 95)]
+        assert list(after.received) == received(store, upload) == expected
+        assert after.received.total_bytes == 87
+        store.record_ranges(older, [(15, 20)], changes_nothing, release=True)
+        assert received(store, upload) == expected
 
     def test_a_claim_names_the_gaps(self, store: TicketStore, upload: Upload) -> None:
         claim = store.claim_range(upload.id, 10, 20, changes_nothing)
@@ -279,6 +299,103 @@ class TicketStoreContract(UpkeepContract):
             assert store.load(upload.id).due_at == due_at
         assert store.claim_range(upload.id, 0, 10, due(30.0)).upload.due_at == 30.0
         assert store.load(upload.id).due_at == 30.0
+
+    # what follows
+
+    def test_what_follows_the_last_byte_comes_with_it(
+        self, store: TicketStore, make_store: MakeStore, upload: Upload
+    ) -> None:
+        seen: list[tuple[str, list[tuple[int, int]], str, int]] = []
+
+        def see(**changes: Any) -> Callable[[Upload], Mapping[str, Any]]:
+            def decide(u: Upload) -> Mapping[str, Any]:
+                seen.append((u.state.value, list(u.received), u.delivery_id, u.attempt))
+                return changes
+
+            return decide
+
+        then = Then(
+            (
+                (Event.COMPLETE, see(delivery_id="d", due_at=50.0)),
+                (Event.HAND_OVER, see(attempt=1, due_at=60.0)),
+            ),
+            lease="token",
+        )
+        claim = store.claim_range(upload.id, 0, 100, changes_nothing)
+        store.record_ranges(claim, [(0, 90)], changes_nothing, release=False, then=then)
+        assert seen == []
+        assert store.load(upload.id).state is UploadState.UPLOADING
+        after = store.record_ranges(claim, [(90, 100)], changes_nothing, release=False, then=then)
+        assert seen == [("UPLOADING", [(0, 100)], "", 0), ("COMPLETE", [(0, 100)], "d", 0)]
+        assert make_store().load(upload.id) == after
+        assert (after.state, after.delivery_id, after.attempt, after.due_at) == (
+            UploadState.HANDING_OVER,
+            "d",
+            1,
+            60.0,
+        )
+        # It takes no bytes any more.
+        assert not store.may_write(claim, 90, 100)
+        store.record_ranges(claim, [(90, 100)], changes_nothing, release=True, then=then)
+        assert len(seen) == 2
+        # The lease is one like any other.
+        assert store.lease_due(59.0, 90.0, in_process=True) is None
+        store.renew_lease(Lease(after, "token"), 70.0)
+        assert store.lease_due(69.0, 90.0, in_process=True) is None
+        store.transition(upload.id, Event.FINISH, changes_nothing, lease="token")
+        with pytest.raises(LeaseLost):
+            store.renew_lease(Lease(after, "token"), 80.0)
+
+    def test_nothing_follows_for_a_claim_from_which_something_was_taken(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        """Others may have stored since it was made sure of all bytes."""
+        then = Then(((Event.COMPLETE, due(50.0)),))
+        older = store.claim_range(upload.id, 0, 100, changes_nothing)
+        newer = store.claim_range(upload.id, 20, 30, changes_nothing)
+        store.record_ranges(newer, [(20, 30)], changes_nothing, release=True)
+        after = store.record_ranges(older, [(0, 100)], changes_nothing, release=True, then=then)
+        assert after.is_complete
+        assert after.state is UploadState.UPLOADING
+        assert store.load(upload.id) == after
+
+    def test_what_follows_an_event_comes_with_it(self, store: TicketStore, upload: Upload) -> None:
+        then = Then(((Event.HAND_OVER, due(60.0)),), lease="token")
+        after = store.transition(upload.id, Event.COMPLETE, due(50.0), then=then)
+        assert (after.state, after.due_at) == (UploadState.HANDING_OVER, 60.0)
+        assert store.load(upload.id) == after
+        store.renew_lease(Lease(after, "token"), 70.0)
+
+    def test_what_follows_without_a_lease_is_anybodys(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        claim = store.claim_range(upload.id, 0, 100, changes_nothing)
+        then = Then(((Event.COMPLETE, due(10.0)),))
+        store.record_ranges(claim, [(0, 100)], changes_nothing, release=True, then=then)
+        lease = store.lease_due(10.0, 40.0, in_process=True)
+        assert lease is not None
+        assert lease.upload.state is UploadState.COMPLETE
+
+    @pytest.mark.parametrize(
+        ("last", "error"),
+        [
+            ((Event.CONFIRM, changes_nothing), WrongState),
+            ((Event.FINISH, raises_key_error), KeyError),
+        ],
+    )
+    def test_what_cannot_follow_undoes_what_it_was_to_follow(
+        self, store: TicketStore, upload: Upload, last: tuple[Event, Decide], error: type[Exception]
+    ) -> None:
+        then = Then(((Event.COMPLETE, due(7.0)), last), lease="token")
+        claim = store.claim_range(upload.id, 0, 100, changes_nothing)
+        before = store.load(upload.id)
+        with pytest.raises(error):
+            store.record_ranges(claim, [(0, 100)], due(8.0), release=True, then=then)
+        assert store.load(upload.id) == before
+        assert store.may_write(claim, 0, 100)
+        with pytest.raises(error):
+            store.transition(upload.id, Event.STORE, due(8.0), then=then)
+        assert store.load(upload.id) == before
 
     # work that is due
 

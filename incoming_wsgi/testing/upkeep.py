@@ -118,13 +118,27 @@ class UpkeepContract:
         store.create(new_upload(length=1), admit=asked)
         assert asked.usage == Usage(100, 0, 100, 0)
 
+    def test_usage_of_those_that_are_there_already_is_of_all_others_too(
+        self, store: TicketStore
+    ) -> None:
+        store.create(new_upload(length=100, owner="ann"))
+        upload = new_upload(owner="ann")
+        store.create(upload)
+        asked = Asked()
+        store.transition(upload.id, Event.DECLARE, set_length(5), admit=asked)
+        assert asked.usage == Usage(100, 100, 100, 1)
+        store.claim_range(upload.id, 0, 5, set_length(7), admit=asked)
+        assert asked.usage == Usage(100, 100, 100, 1)
+        store_range(store, upload, 0, 5)
+        store.create(new_upload(owner="ann"), admit=asked)
+        assert asked.usage == Usage(107, 107, 102, 2)
+
     def test_lengths_of_more_than_64_bits_together_are_no_trouble(self, store: TicketStore) -> None:
         for _ in range(3):
             store.create(new_upload(length=2**63 - 1))
         asked = Asked()
         store.create(new_upload(), admit=asked)
-        assert asked.usage is not None
-        assert asked.usage.promised_bytes > 2**64
+        assert asked.usage == Usage(3 * (2**63 - 1), 0, 3 * (2**63 - 1), 0)
 
     # syncing
 

@@ -15,7 +15,7 @@ NOTED_FOR_S = 30 * 86400.0  # an orphan that nobody has found for so long is gon
 def is_chore_due(connection: sqlite3.Connection, chore: str, at: float, again_at: float) -> bool:
     """Also if its time is too far ahead: then the clock was, when it was written down."""
     row = connection.execute("SELECT due_at FROM chores WHERE name = ?", (chore,)).fetchone()
-    return row is None or not at < row["due_at"] <= again_at
+    return row is None or not at < row[0] <= again_at
 
 
 def take_turn(connection: sqlite3.Connection, chore: str, at: float, again_at: float) -> bool:
@@ -38,7 +38,7 @@ def note_orphan(connection: sqlite3.Connection, upload_id: str, at: float) -> fl
     row = connection.execute(
         "SELECT first_noted_at FROM orphans WHERE id = ?", (upload_id,)
     ).fetchone()
-    first_noted_at: float = row["first_noted_at"]
+    first_noted_at: float = row[0]
     return first_noted_at
 
 

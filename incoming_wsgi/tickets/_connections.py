@@ -14,31 +14,54 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-__all__ = ["Connections"]
+__all__ = ["Connection", "Connections"]
+
+
+class Connection(sqlite3.Connection):
+    log: int | None = None
+    """A descriptor of the write-ahead log, for who syncs it himself; closed with the connection."""
+    durable = False
+    """Whether a power failure must not undo the transaction that is under way."""
+
+    def close(self) -> None:
+        super().close()
+        if self.log is not None:
+            os.close(self.log)
+            self.log = None
 
 
 class _Holder:
     """The connection of one thread. The lock is held while it is in use."""
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Callable[[], Connection]) -> None:
         self.lock = threading.RLock()
-        self.connection: sqlite3.Connection | None = None
+        self._connect = connect
+        self._connection: Connection | None = None
 
-    def open(self, connect: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
-        if self.connection is None:
-            self.connection = connect()
-            # When the thread has ended, or the store is forgotten. Not `__del__`: of a cycle of
-            # garbage the connection might be taken first, unclosed.
-            self._finalizer = weakref.finalize(self, self.connection.close)
-        return self.connection
+    def __enter__(self) -> Connection:
+        self.lock.acquire()
+        try:
+            return self._connection or self._open()
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+    def _open(self) -> Connection:
+        self._connection = self._connect()
+        # When the thread has ended, or the store is forgotten. Not `__del__`: of a cycle of garbage
+        # the connection might be taken first, unclosed.
+        self._finalizer = weakref.finalize(self, self._connection.close)
+        return self._connection
 
     def close(self) -> None:
-        if self.connection is not None:
+        if self._connection is not None:
             self._finalizer()
-            self.connection = None
+            self._connection = None
 
 
 class _Slot(threading.local):
@@ -46,18 +69,16 @@ class _Slot(threading.local):
 
 
 class Connections:
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._slot = _Slot()
 
-    @contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
-        """The connection of this thread."""
+    def use(self) -> _Holder:
+        """The connection of this thread, for a `with`."""
         holder = self._slot.holder
         if holder is None:
-            holder = self._slot.holder = _register(_Holder())
-        with holder.lock:
-            yield holder.open(self._connect)
+            holder = self._slot.holder = _register(_Holder(self._connect))
+        return holder
 
     def close(self) -> None:
         """Close the connection of this thread; those of other threads close when they end."""

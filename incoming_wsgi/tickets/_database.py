@@ -10,23 +10,43 @@ Facts this room is built on:
   at first use, and closes all of them for a fork.
 * WAL needs shared memory, so all processes on one host and no network file system: there the
   rollback journal is used (`_filesystems.py`).
-* With `synchronous = NORMAL` a power failure may undo the last commits, never corrupt; a commit
-  with FULL is not undone, nor is any before it.
+* With `synchronous = NORMAL` a power failure may undo the last commits, never corrupt.
+
+A commit that must last (`durable`) is synced after it, when the next writer has his turn already:
+one sync of the disk takes as long as several transactions, and those of many threads and processes
+the kernel does together. SQLite's own way, `synchronous = FULL`, syncs while it keeps all others
+out. It is as safe:
+
+* The commit stands in the write-ahead log, behind all that were before it, and `fdatasync` of the
+  log takes all of them to the disk. Until then `writing` has not returned.
+* What is not in the log any more was moved to the database by a checkpoint, which with NORMAL syncs
+  the log before and the database after that, and only then may the log be written from its start.
+* The log is removed with the last connection alone, and ours is open. It begins with a header that
+  SQLite syncs together with the folder.
+* The descriptor is as old as the connection, so older than the commit: an error of writing back is
+  reported to it, even if others have seen it before. SQLite has no locks on the log, which closing
+  a descriptor would drop; they are on the database and its -shm file.
+
+What is different: others see such a commit before it is on the disk. Who then acts on it outside
+waits for a commit of his own, which syncs this one too, or calls `sync` (`SQLiteTicketStore.find`).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import fdatasync
 from pathlib import Path
 
-from ..errors import StorageFull, TicketStoreError, Unavailable
+from ..errors import IncomingError, StorageFull, TicketStoreError, Unavailable
 from ..folders import sync_folder
-from ._connections import Connections
+from ._connections import Connection, Connections
 from ._filesystems import is_network_file_system
 
 __all__ = ["Database"]
@@ -36,31 +56,41 @@ BUSY_TIMEOUT_S = 30.0
 
 
 class Database:
-    """With `durable` every commit reaches the disk, otherwise those that ask for it."""
+    """With `durable` every commit reaches the disk before it is seen, otherwise those that ask for
+    it before their method returns."""
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         self.path = path
         self._durable = durable
         self._connections = Connections(self._connect)
+        # The threads of a process wait here and not in SQLite, which looks again after a time that
+        # grows up to a tenth of a second. No thread has it during a fork: who has it also has the
+        # lock of his connection.
+        self._turn = threading.RLock()
 
     @contextmanager
-    def once(self) -> Iterator[sqlite3.Connection]:
+    def once(self) -> Iterator[Connection]:
         """A connection that is closed at the end; nothing stays open."""
-        with self._errors():
+        try:
             connection = self._connect()
             try:
                 yield connection
             finally:
                 connection.close()
+        except sqlite3.DatabaseError as exc:
+            raise self._translated(exc) from exc
 
     @contextmanager
-    def using(self) -> Iterator[sqlite3.Connection]:
+    def using(self) -> Iterator[Connection]:
         """The connection of this thread, for a single statement."""
-        with self._errors(), self._connections.use() as connection:
-            yield connection
+        try:
+            with self._connections.use() as connection:
+                yield connection
+        except sqlite3.DatabaseError as exc:
+            raise self._translated(exc) from exc
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """One snapshot for several statements."""
         with self.using() as connection:
             connection.execute("BEGIN")
@@ -71,37 +101,55 @@ class Database:
                     connection.execute("COMMIT")
 
     @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
-        """A transaction; with `durable` one that a power failure does not undo."""
-        with self.using() as connection:
-            synchronous = (
-                connection.execute("PRAGMA synchronous").fetchone()[0] if durable else None
-            )
-            if durable:
-                connection.execute("PRAGMA synchronous = FULL")
-            try:
-                connection.execute("BEGIN IMMEDIATE")
+    def writing(self, *, durable: bool = False) -> Iterator[Connection]:
+        """A transaction; if it is `durable`, or has become so, one that a power failure does not
+        undo. An error of the sync is raised, though the commit is there to see."""
+        try:
+            with self._connections.use() as connection:
+                if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
+                    raise self._busy("other threads write")
                 try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.durable = durable
                     yield connection
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:  # SQLite itself rolls back when the disk is full
                         connection.execute("ROLLBACK")
                     raise
-            finally:
-                if durable:
-                    connection.execute(f"PRAGMA synchronous = {synchronous}")
+                finally:
+                    self._turn.release()
+                if connection.durable:
+                    self._sync(connection)
+        except sqlite3.DatabaseError as exc:
+            raise self._translated(exc) from exc
+
+    def sync(self) -> None:
+        """What has been committed so far, by whomever, survives a power failure from now on."""
+        with self.using() as connection:
+            self._sync(connection)
+
+    def _sync(self, connection: Connection) -> None:
+        if connection.log is None:  # SQLite syncs by itself
+            return
+        try:
+            fdatasync(connection.log)
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"There is no room for the ticket database: {exc}") from exc
+            raise TicketStoreError(f"The ticket database cannot be synced: {exc}") from exc
 
     def close(self) -> None:
         self._connections.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> Connection:
         self._create_file()
         connection = sqlite3.connect(
             self.path,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,  # transactions begin and end where `writing` says so
             check_same_thread=False,  # `close()` ends those of other threads
+            factory=Connection,
         )
         try:
             self._configure(connection)
@@ -128,30 +176,29 @@ class Database:
             ) from exc
         sync_folder(self.path.parent)
 
-    def _configure(self, connection: sqlite3.Connection) -> None:
-        connection.row_factory = sqlite3.Row
+    def _configure(self, connection: Connection) -> None:
         # A rollback journal works on network file systems as far as their locks do.
         journal = "DELETE" if is_network_file_system(self.path.parent) else "WAL"
         _set_journal(connection, journal)
         full = self._durable or journal == "DELETE"
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
+        if not full:
+            connection.execute("SELECT 1 FROM sqlite_master").close()  # opens the log
+            connection.log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as exc:
+    def _translated(self, exc: sqlite3.DatabaseError) -> IncomingError:
+        if isinstance(exc, sqlite3.OperationalError):
             message = str(exc)
             if "full" in message:
-                raise StorageFull(f"There is no room for the ticket database: {exc}") from exc
+                return StorageFull(f"There is no room for the ticket database: {exc}")
             if "locked" in message or "busy" in message:
-                raise Unavailable(
-                    f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s: {exc}"
-                ) from exc
-            raise TicketStoreError(f"The ticket database {self.path} failed: {exc}") from exc
-        except sqlite3.DatabaseError as exc:
-            raise TicketStoreError(f"The ticket database {self.path} is not usable: {exc}") from exc
+                return self._busy(exc)
+            return TicketStoreError(f"The ticket database {self.path} failed: {exc}")
+        return TicketStoreError(f"The ticket database {self.path} is not usable: {exc}")
+
+    def _busy(self, why: object) -> Unavailable:
+        return Unavailable(f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s: {why}")
 
 
 def _set_journal(connection: sqlite3.Connection, journal: str) -> None:

@@ -9,12 +9,26 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import TicketStoreError
+from ._usage import COUNT_USAGE
 
-__all__ = ["MIGRATIONS", "TAKES_ROOM", "migrate"]
+__all__ = ["MIGRATIONS", "migrate"]
 
 APPLICATION_ID = 0x494E434D  # "INCM": tells our file from any other SQLite database
-# Of the uploads whose file is here or still to come. A FINISHED one belongs to the web app.
-TAKES_ROOM = "state NOT IN ('FINISHED', 'CANCELLED')"
+
+
+def _add_up(table: str, column: str) -> tuple[str, ...]:
+    """Triggers that keep in `column` of an upload how many bytes its ranges in `table` have: also
+    what is written by processes of an older version, which end when they have answered."""
+    change = f"UPDATE uploads SET {column} = {column}"
+    return (
+        f"CREATE TRIGGER {table}_come AFTER INSERT ON {table} BEGIN"
+        f" {change} + NEW.stop - NEW.start WHERE key = NEW.upload; END",
+        f"CREATE TRIGGER {table}_go AFTER DELETE ON {table} BEGIN"
+        f" {change} - (OLD.stop - OLD.start) WHERE key = OLD.upload; END",
+        f"CREATE TRIGGER {table}_change AFTER UPDATE ON {table} BEGIN"
+        f" {change} - (OLD.stop - OLD.start) + NEW.stop - NEW.start WHERE key = NEW.upload; END",
+    )
+
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -81,7 +95,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE uploads ADD COLUMN boot_id TEXT",
         "ALTER TABLE uploads ADD COLUMN sync_at REAL",
         "CREATE INDEX uploads_by_sync_at ON uploads (sync_at) WHERE sync_at IS NOT NULL",
-        f"CREATE INDEX uploads_that_take_room ON uploads (owner) WHERE {TAKES_ROOM}",
+        "CREATE INDEX uploads_that_take_room ON uploads (owner)"
+        " WHERE state NOT IN ('FINISHED', 'CANCELLED')",
         # A part of `ranges`: what would survive a power failure.
         """
         CREATE TABLE synced (
@@ -100,6 +115,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             last_noted_at REAL NOT NULL
         ) WITHOUT ROWID
         """,
+    ),
+    (
+        "DROP INDEX uploads_that_take_room",
+        "ALTER TABLE uploads ADD COLUMN bytes_received INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE uploads ADD COLUMN bytes_synced INTEGER NOT NULL DEFAULT 0",
+        "UPDATE uploads SET"
+        " bytes_received = (SELECT IFNULL(SUM(stop - start), 0) FROM ranges WHERE upload = key),"
+        " bytes_synced = (SELECT IFNULL(SUM(stop - start), 0) FROM synced WHERE upload = key)",
+        *COUNT_USAGE,
+        *_add_up("ranges", "bytes_received"),
+        *_add_up("synced", "bytes_synced"),
     ),
 )
 

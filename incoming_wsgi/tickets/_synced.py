@@ -10,32 +10,31 @@ import sqlite3
 from collections.abc import Iterable
 
 from ..ranges import Range
-from ._rows import find_ranges, record_range
+from ._ranges import find_ranges, record_range
 
-__all__ = ["find_unsynced", "forget_unsynced", "mark_synced", "mark_unsynced"]
-
-
-def mark_unsynced(connection: sqlite3.Connection, key: int, boot_id: str, sync_at: float) -> None:
-    """Ranges were recorded that are not synced; to be synced then, if not earlier."""
-    connection.execute(
-        "UPDATE uploads SET boot_id = ?, sync_at = ? WHERE key = ? AND sync_at IS NULL",
-        (boot_id, sync_at, key),
-    )
+__all__ = ["find_unsynced", "forget_unsynced", "mark_all_synced", "mark_synced"]
 
 
 def mark_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range]) -> None:
     for start, stop in ranges:
         record_range(connection, "synced", key, start, stop)
-    if find_ranges(connection, "synced", key) == find_ranges(connection, "ranges", key):
-        connection.execute(
-            "UPDATE uploads SET boot_id = NULL, sync_at = NULL WHERE key = ?", (key,)
-        )
+    connection.execute(
+        "UPDATE uploads SET boot_id = NULL, sync_at = NULL"
+        " WHERE key = ? AND sync_at NOT NULL AND bytes_synced = bytes_received",
+        (key,),
+    )
+
+
+def mark_all_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range]) -> None:
+    """The same for a long list, most of which is known to be synced."""
+    known = set(find_ranges(connection, "synced", key))
+    mark_synced(connection, key, (pair for pair in ranges if pair not in known))
 
 
 def find_unsynced(connection: sqlite3.Connection, boot_id: str) -> list[int]:
     """The uploads with ranges that were recorded in another run than this and not synced."""
     rows = connection.execute("SELECT key FROM uploads WHERE boot_id != ?", (boot_id,))
-    return [row["key"] for row in rows]
+    return [key for (key,) in rows]
 
 
 def forget_unsynced(connection: sqlite3.Connection, key: int, due_at: float) -> None:
@@ -43,9 +42,9 @@ def forget_unsynced(connection: sqlite3.Connection, key: int, due_at: float) -> 
     connection.execute("DELETE FROM ranges WHERE upload = ?", (key,))
     connection.execute("INSERT INTO ranges SELECT * FROM synced WHERE upload = ?", (key,))
     connection.execute(
-        "DELETE FROM digests WHERE upload = ? AND NOT EXISTS (SELECT 1 FROM ranges WHERE"
-        " ranges.upload = digests.upload AND ranges.start <= digests.start"
-        " AND ranges.stop >= digests.stop)",
+        "DELETE FROM digests WHERE upload = ? AND stop > IFNULL((SELECT ranges.stop FROM ranges"
+        " WHERE ranges.upload = digests.upload AND ranges.start <= digests.start"
+        " ORDER BY ranges.start DESC LIMIT 1), 0)",
         (key,),
     )
     connection.execute("DELETE FROM claims WHERE upload = ?", (key,))

@@ -37,7 +37,7 @@ from ..ranges import Range
 from ..states import Event, UploadState
 from ..uploads import ChunkDigest, Upload
 
-__all__ = ["Admit", "Decide", "Lease", "TicketStore", "Usage", "WriteClaim"]
+__all__ = ["Admit", "Decide", "Lease", "Then", "TicketStore", "Usage", "WriteClaim"]
 
 Decide = Callable[[Upload], Mapping[str, Any]]
 """Given the upload, the fields of it to change (never `id`, `state` or `received`)."""
@@ -59,6 +59,21 @@ class Usage:
 
 Admit = Callable[[Upload, Usage], None]
 """Asked within the transaction, with the upload as it would be; what it raises undoes that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """What follows in the same transaction once nothing is missing any more.
+
+    `steps` are events of the state table, each with its changes, one after the other: the `Decide`
+    of a step sees the upload as the one before it has left it. If a step has no way, or its
+    `Decide` raises, nothing of the whole transaction has happened. With `lease` the upload is
+    leased under this token afterwards, as if `lease_due` had given it; the lease ends at the
+    `due_at` that the last step has set. Without, nobody has a lease.
+    """
+
+    steps: tuple[tuple[Event, Decide], ...]
+    lease: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +145,10 @@ class TicketStore(ABC):
         lease: str | None = None,
         keep_lease: bool = False,
         admit: Admit | None = None,
+        then: Then | None = None,
     ) -> Upload:
         """Apply `event` of the state table together with the changes of `decide`. If they give the
-        upload a length that it did not have, `admit` may object.
+        upload a length that it did not have, `admit` may object. The steps of `then` follow.
 
         With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
         lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can
@@ -178,14 +194,16 @@ class TicketStore(ABC):
         release: bool,
         synced: bool = False,
         digest: ChunkDigest | None = None,
+        then: Then | None = None,
     ) -> Upload:
         """Record `ranges`, which this claim has written, as stored; end the claim if `release`.
         `synced`: the bytes would survive a power failure.
 
         What has been taken from this claim is left out: its bytes may be others by now.
         `decide` sees the upload with the ranges in it. `digest`, of bytes in `ranges`, is kept if
-        nothing of its range has been taken away. An upload that takes no bytes any more stays as
-        it is. Returns the upload as it is now.
+        nothing of its range has been taken away. If nothing of the upload is missing after that,
+        and nothing has been taken from this claim, the steps of `then` follow. An upload that takes
+        no bytes any more stays as it is, without any of this. Returns the upload as it is now.
         """
 
     @abstractmethod

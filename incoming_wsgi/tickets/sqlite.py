@@ -15,30 +15,41 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..errors import LeaseLost, TicketStoreError
-from ..ranges import Range
+from ..ranges import Range, RangeSet
 from ..states import Event, UploadState, takes_bytes
 from ..uploads import ChunkDigest, Upload, now
 from ._boot import read_boot_id
 from ._chores import is_chore_due, note_orphan, purge_orphans, take_turn
 from ._database import Database
 from ._filesystems import is_network_file_system
+from ._ranges import (
+    StoredRanges,
+    find_claimed,
+    find_missing,
+    is_claimed,
+    record_range,
+    release_claims,
+    take_over,
+)
 from ._rows import (
+    BYTES_RECEIVED,
+    KEY,
     SELECT_UPLOAD,
+    SYNC_AT,
     apply,
     check_lease,
-    find_claims,
     find_row,
-    find_usage,
-    insert_claim,
+    follow,
     insert_upload,
     load_row,
-    record_range,
-    take_away,
+    loaded,
+    state_of,
     to_upload,
 )
 from ._schema import migrate
-from ._synced import find_unsynced, forget_unsynced, mark_synced, mark_unsynced
-from .base import Admit, Decide, Lease, TicketStore, WriteClaim
+from ._synced import find_unsynced, forget_unsynced, mark_all_synced, mark_synced
+from ._usage import find_usage
+from .base import Admit, Decide, Lease, Then, TicketStore, WriteClaim
 
 __all__ = ["SQLiteTicketStore"]
 
@@ -50,12 +61,23 @@ SYNC_AFTER_S = 10.0
 ASK_AGAIN_S = 3600.0
 # What a power failure may undo: clients repeat it.
 REPEATABLE = (Event.DECLARE, Event.STORE)
+# A client who is told so goes away. What it is told must last, also if another has made it so and
+# has not synced that yet. Of what comes after these it is enough that it is true.
+MUST_LAST = (UploadState.COMPLETE, UploadState.HANDING_OVER)
 
 # What can be done for a due upload without the web app's callback; see `lease_due`.
 NEEDS_NO_CALLBACK = (
     "(signal_finish_url IS NOT NULL OR notified OR state NOT IN "
     "('COMPLETE', 'HANDING_OVER', 'CANCELLED'))"
 )
+SELECT_DUE = (
+    f"{SELECT_UPLOAD} WHERE due_at <= ? AND (? OR {NEEDS_NO_CALLBACK}) ORDER BY due_at LIMIT 1"
+)
+SELECT_DUE_AT = f"SELECT due_at FROM uploads WHERE ? OR {NEEDS_NO_CALLBACK} ORDER BY due_at LIMIT 1"
+
+
+def must_last(then: Then | None) -> bool:
+    return then is not None and any(event not in REPEATABLE for event, _ in then.steps)
 
 
 class SQLiteTicketStore(TicketStore):
@@ -102,7 +124,7 @@ class SQLiteTicketStore(TicketStore):
     def create(self, upload: Upload, *, admit: Admit | None = None) -> None:
         with self._database.writing(durable=True) as connection:
             if admit:
-                admit(upload, find_usage(connection, upload))
+                admit(upload, find_usage(connection, upload.owner))
             try:
                 insert_upload(connection, upload)
             except sqlite3.IntegrityError as exc:
@@ -112,8 +134,11 @@ class SQLiteTicketStore(TicketStore):
 
     def find(self, upload_id: str) -> Upload | None:
         with self._database.reading() as connection:
-            found = find_row(connection, upload_id)
-            return to_upload(connection, found) if found else None
+            row = find_row(connection, upload_id)
+            upload = loaded(to_upload(connection, row)) if row else None
+        if upload is not None and upload.state in MUST_LAST:
+            self._database.sync()
+        return upload
 
     def list_uploads(
         self, *, state: UploadState | None = None, limit: int = 1000
@@ -124,7 +149,7 @@ class SQLiteTicketStore(TicketStore):
                 "ORDER BY key DESC LIMIT :limit",
                 {"state": state.value if state else None, "limit": limit},
             ).fetchall()
-            return tuple(to_upload(connection, row) for row in rows)
+            return tuple(loaded(to_upload(connection, row)) for row in rows)
 
     def count_by_state(self) -> dict[UploadState, int]:
         with self._database.reading() as connection:
@@ -140,18 +165,24 @@ class SQLiteTicketStore(TicketStore):
         lease: str | None = None,
         keep_lease: bool = False,
         admit: Admit | None = None,
+        then: Then | None = None,
     ) -> Upload:
-        with self._database.writing(durable=event not in REPEATABLE) as connection:
+        durable = event not in REPEATABLE or must_last(then)
+        with self._database.writing(durable=durable) as connection:
             row = load_row(connection, upload_id)
             check_lease(row, lease)
             kept = lease if keep_lease else None
-            return apply(connection, row, event, decide, lease=kept, admit=admit)
+            before = to_upload(connection, row)
+            upload = apply(connection, row[KEY], before, event, decide, lease=kept, admit=admit)
+            if then is not None:
+                upload = follow(connection, row[KEY], upload, then)
+            return loaded(upload)
 
     def remove(self, upload_id: str, *, lease: str) -> None:
         with self._database.writing() as connection:
             row = load_row(connection, upload_id)
             check_lease(row, lease)
-            connection.execute("DELETE FROM uploads WHERE key = ?", (row["key"],))
+            connection.execute("DELETE FROM uploads WHERE key = ?", (row[KEY],))
 
     # bytes
 
@@ -166,29 +197,34 @@ class SQLiteTicketStore(TicketStore):
     ) -> WriteClaim:
         with self._database.writing() as connection:
             row = load_row(connection, upload_id)
+            key = row[KEY]
             upload = to_upload(connection, row)
             if not takes_bytes(upload.state):
                 decide(upload)
-                return WriteClaim(upload, owner="", gaps=(), displaced=False)
-            gaps = upload.received.missing(start, stop)
-            upload = apply(connection, row, Event.STORE, decide, admit=admit)
+                connection.durable = upload.state in MUST_LAST
+                return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
+            is_first = not row[BYTES_RECEIVED] and start < stop
+            gaps = ((start, stop),) if is_first else find_missing(connection, key, start, stop)
+            upload = apply(connection, key, upload, Event.STORE, decide, admit=admit)
             if not gaps:
-                return WriteClaim(upload, owner="", gaps=(), displaced=False)
-            owner = secrets.token_hex(8)
-            displaced = False
-            for gap_start, gap_stop in gaps:
-                displaced |= take_away(connection, row["key"], gap_start, gap_stop)
-                insert_claim(connection, row["key"], gap_start, gap_stop, owner)
+                return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
+            # It says where the claim stands: `may_write` is asked for each block.
+            owner = f"{key}-{secrets.token_hex(8)}"
+            displaced = take_over(connection, key, gaps, owner)
+            if isinstance(upload.received, StoredRanges):
+                upload.received.read_later(lambda: self._find_ranges(upload_id))
             return WriteClaim(upload, owner, gaps, displaced)
 
+    def _find_ranges(self, upload_id: str) -> tuple[Range, ...]:
+        upload = self.find(upload_id)
+        return upload.received.ranges if upload else ()
+
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
+        key, _, random = claim.owner.partition("-")
+        if not random:  # it has no gaps
+            return False
         with self._database.using() as connection:
-            row = connection.execute(
-                "SELECT 1 FROM claims WHERE upload = (SELECT key FROM uploads WHERE id = ?)"
-                " AND start <= ? AND stop >= ? AND owner = ?",
-                (claim.upload.id, start, stop, claim.owner),
-            ).fetchone()
-            return row is not None
+            return is_claimed(connection, int(key), claim.owner, start, stop)
 
     def record_ranges(
         self,
@@ -199,36 +235,38 @@ class SQLiteTicketStore(TicketStore):
         release: bool,
         synced: bool = False,
         digest: ChunkDigest | None = None,
+        then: Then | None = None,
     ) -> Upload:
         with self._database.writing() as connection:
             row = load_row(connection, claim.upload.id)
-            key = row["key"]
-            own = find_claims(connection, key, claim.owner)
+            key = row[KEY]
+            if not takes_bytes(state_of(row)):
+                connection.durable = state_of(row) in MUST_LAST
+                return loaded(to_upload(connection, row))
+            reach = (claim.gaps[0][0], claim.gaps[-1][1]) if claim.gaps else (0, 0)
+            own = RangeSet.of(find_claimed(connection, key, claim.owner, *reach))
             if release:
+                release_claims(connection, key, claim.owner, *reach)
+            kept = [part for start, stop in ranges for part in own.within(start, stop)]
+            added = sum(record_range(connection, "ranges", key, *part) for part in kept)
+            also = {}
+            if synced:
+                mark_synced(connection, key, kept)
+            elif kept and row[SYNC_AT] is None:
+                also = {"boot_id": self._boot_id, "sync_at": now() + SYNC_AFTER_S}
+            if digest and own.covers(digest.start, digest.stop):
                 connection.execute(
-                    "DELETE FROM claims WHERE upload = ? AND owner = ?", (key, claim.owner)
+                    "INSERT OR IGNORE INTO digests (upload, start, stop, sha256) "
+                    "VALUES (?, ?, ?, ?)",
+                    (key, digest.start, digest.stop, digest.sha256),
                 )
-            if takes_bytes(UploadState(row["state"])):
-                kept = [
-                    (max(start, own_start), min(stop, own_stop))
-                    for start, stop in ranges
-                    for own_start, own_stop in own
-                    if max(start, own_start) < min(stop, own_stop)
-                ]
-                for start, stop in kept:
-                    record_range(connection, "ranges", key, start, stop)
-                if synced:
-                    mark_synced(connection, key, kept)
-                elif kept:
-                    mark_unsynced(connection, key, self._boot_id, now() + SYNC_AFTER_S)
-                if digest and own.covers(digest.start, digest.stop):
-                    connection.execute(
-                        "INSERT OR IGNORE INTO digests (upload, start, stop, sha256) "
-                        "VALUES (?, ?, ?, ?)",
-                        (key, digest.start, digest.stop, digest.sha256),
-                    )
-                return apply(connection, row, Event.STORE, decide)
-            return to_upload(connection, row)
+            upload = to_upload(connection, row, added=added)
+            upload = apply(connection, key, upload, Event.STORE, decide, also=also)
+            is_whole = all(own.covers(start, stop) for start, stop in claim.gaps)
+            if then is not None and is_whole and upload.is_complete:
+                connection.durable = must_last(then)
+                upload = follow(connection, key, upload, then)
+            return loaded(upload)
 
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
         with self._database.reading() as connection:
@@ -254,41 +292,35 @@ class SQLiteTicketStore(TicketStore):
             row = connection.execute(query, times).fetchone()
             if row is None:
                 return None
-            connection.execute(
-                "UPDATE uploads SET sync_at = ? WHERE key = ?", (again_at, row["key"])
-            )
-            return to_upload(connection, row)
+            connection.execute("UPDATE uploads SET sync_at = ? WHERE key = ?", (again_at, row[KEY]))
+            return loaded(to_upload(connection, row))
 
     def forget_unsynced(self, upload_id: str) -> None:
         with self._database.writing(durable=True) as connection:
             row = find_row(connection, upload_id)
-            if row is not None and takes_bytes(UploadState(row["state"])):
-                forget_unsynced(connection, row["key"], now() + ASK_AGAIN_S)
+            if row is not None and takes_bytes(state_of(row)):
+                forget_unsynced(connection, row[KEY], now() + ASK_AGAIN_S)
 
     def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
         with self._database.writing() as connection:
             row = find_row(connection, upload_id)
             if row is not None:
-                mark_synced(connection, row["key"], ranges)
+                mark_all_synced(connection, row[KEY], ranges)
 
     # work that is due
 
     def lease_due(self, due_by: float, until: float, *, in_process: bool) -> Lease | None:
         token = secrets.token_hex(16)
         with self._database.writing() as connection:
-            row = connection.execute(
-                f"{SELECT_UPLOAD} WHERE due_at <= :due_by AND (:in_process OR {NEEDS_NO_CALLBACK}) "
-                "ORDER BY due_at LIMIT 1",
-                {"due_by": due_by, "in_process": in_process},
-            ).fetchone()
+            row = connection.execute(SELECT_DUE, (due_by, in_process)).fetchone()
             if row is None:
                 return None
             connection.execute(
                 "UPDATE uploads SET lease = ?, due_at = ? WHERE key = ?",
-                (token, until, row["key"]),
+                (token, until, row[KEY]),
             )
             # The upload as it was when it was found due: its `due_at` says since when.
-            return Lease(to_upload(connection, row), token)
+            return Lease(loaded(to_upload(connection, row)), token)
 
     def renew_lease(self, lease: Lease, until: float) -> None:
         with self._database.writing() as connection:
@@ -301,12 +333,8 @@ class SQLiteTicketStore(TicketStore):
 
     def next_due_at(self, *, in_process: bool) -> float | None:
         with self._database.reading() as connection:
-            row = connection.execute(
-                f"SELECT due_at FROM uploads WHERE :in_process OR {NEEDS_NO_CALLBACK} "
-                "ORDER BY due_at LIMIT 1",
-                {"in_process": in_process},
-            ).fetchone()
-            return row["due_at"] if row else None
+            row = connection.execute(SELECT_DUE_AT, (in_process,)).fetchone()
+            return row[0] if row else None
 
     def take_turn(self, chore: str, at: float, again_at: float) -> bool:
         with self._database.using() as connection:

@@ -28,13 +28,17 @@ from incoming_wsgi.ranges import Range
 from incoming_wsgi.states import TRANSITIONS, Event, UploadState
 from incoming_wsgi.testing.tickets import new_upload
 from incoming_wsgi.tickets._connections import Connections
-from incoming_wsgi.tickets.base import Lease, WriteClaim
+from incoming_wsgi.tickets.base import Lease, Then, Usage, WriteClaim
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
 from incoming_wsgi.uploads import ChunkDigest, Upload
 
 LENGTH = 40
 TAKES_BYTES = (UploadState.CREATED, UploadState.UPLOADING)
 NEEDS_THE_APP = (UploadState.COMPLETE, UploadState.HANDING_OVER, UploadState.CANCELLED)
+
+FOLLOWING = (*[Event.COMPLETE] * 3, Event.HAND_OVER, Event.STORE, Event.FINISH)
+GONE = (UploadState.FINISHED, UploadState.CANCELLED)
+OWNERS = (None, "ann", "")
 
 positions = st.integers(0, LENGTH)
 ranges = st.tuples(positions, positions).map(lambda pair: (min(pair), max(pair)))
@@ -78,6 +82,12 @@ class Known:
         if state not in TAKES_BYTES:
             self.owners.clear()
 
+    def can(self, events: Iterable[Event]) -> bool:
+        state: UploadState | None = self.facts.state
+        for event in events:
+            state = state and TRANSITIONS[state][event]
+        return state is not None
+
     def is_for(self, *, in_process: bool) -> bool:
         """Whether a process can look after it, that has or has not the app's callback."""
         facts = self.facts
@@ -104,7 +114,7 @@ class Tickets(RuleBasedStateMachine):
         self.stores = [SQLiteTicketStore(self.path), SQLiteTicketStore(self.path, durable=True)]
         for store in self.stores:
             store.prepare()
-        self.create(0, 0.0, None)
+        self.create(0, 0.0, None, None)
 
     def teardown(self) -> None:
         for store in self.stores:
@@ -122,10 +132,13 @@ class Tickets(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.known) < 4)
     @rule(
-        process=st.integers(0, 1), due_at=times, url=st.sampled_from([None, "http://app.example/"])
+        process=st.integers(0, 1),
+        due_at=times,
+        url=st.sampled_from([None, "http://app.example/"]),
+        owner=st.sampled_from(OWNERS),
     )
-    def create(self, process: int, due_at: float, url: str | None) -> None:
-        upload = new_upload(due_at=due_at, signal_finish_url=url, length=LENGTH)
+    def create(self, process: int, due_at: float, url: str | None, owner: str | None) -> None:
+        upload = new_upload(due_at=due_at, signal_finish_url=url, length=LENGTH, owner=owner)
         self.stores[process].create(upload)
         self.known[upload.id] = Known(upload)
         with pytest.raises(TicketStoreError):
@@ -154,9 +167,16 @@ class Tickets(RuleBasedStateMachine):
             seen.append(upload)
             return changed
 
+        told: list[Usage] = []
+
         def change() -> Upload:
             return self.stores[process].transition(
-                upload_id, event, decide, lease=token, keep_lease=keep
+                upload_id,
+                event,
+                decide,
+                lease=token,
+                keep_lease=keep,
+                admit=lambda _, usage: told.append(usage),
             )
 
         if token is not None and token != known.lease:
@@ -167,8 +187,11 @@ class Tickets(RuleBasedStateMachine):
                 change()
         else:
             before = known.facts
+            length = changed.get("length")
+            usage = [] if length in (None, before.length) else [self.usage_beside(upload_id)]
             known.apply(event, changed, token if keep else None)
             self.check(change(), known)
+            assert told == usage
             assert replace(seen[-1], received=before.received) == before
             if token is not None and not keep:
                 with pytest.raises(LeaseLost):
@@ -226,8 +249,10 @@ class Tickets(RuleBasedStateMachine):
         changed=changes,
         release=st.booleans(),
         sha256=st.none() | st.sampled_from(["aa", "bb"]),
+        follows=st.none() | st.lists(st.tuples(st.sampled_from(FOLLOWING), changes), max_size=3),
+        synced=st.booleans(),
     )
-    def record(self, process, claim, wanted, changed, release, sha256) -> None:
+    def record(self, process, claim, wanted, changed, release, sha256, follows, synced) -> None:
         chosen = self.some_claim(claim)
         written = [
             (max(start, first), min(stop, last))
@@ -237,9 +262,18 @@ class Tickets(RuleBasedStateMachine):
         ]
         digest = ChunkDigest(*written[0], sha256) if sha256 and written else None
 
+        steps = tuple((event, lambda _, more=more: more) for event, more in follows or ())
+        then = Then(steps, lease="a token") if steps else None
+
         def record() -> Upload:
             return self.stores[process].record_ranges(
-                chosen, written, lambda _: changed, release=release, digest=digest
+                chosen,
+                written,
+                lambda _: changed,
+                release=release,
+                synced=synced,
+                digest=digest,
+                then=then,
             )
 
         known = self.known.get(chosen.upload.id)
@@ -248,13 +282,25 @@ class Tickets(RuleBasedStateMachine):
                 record()
             return
         own = {byte for byte, owner in known.owners.items() if owner == chosen.owner}
+        before = set(known.received), set(known.digests)
         if known.facts.state in TAKES_BYTES:
             known.received |= bytes_of(written) & own
             if digest and bytes_of(written[:1]) <= own:
                 place = (digest.start, digest.stop)
                 if not any(kept[:2] == place for kept in known.digests):
                     known.digests.add((*place, digest.sha256))
-            known.apply(Event.STORE, changed)
+            length = changed.get("length", known.facts.length)
+            if then and length is not None and bytes_of([(0, min(length, 99))]) <= known.received:
+                if not known.can([Event.STORE, *(event for event, _ in follows)]):
+                    known.received, known.digests = before
+                    with pytest.raises(WrongState):
+                        record()
+                    return
+                known.apply(Event.STORE, changed)
+                for event, more in follows:
+                    known.apply(event, more, "a token")
+            else:
+                known.apply(Event.STORE, changed)
         if release:
             for byte in own:
                 known.owners.pop(byte, None)
@@ -315,6 +361,47 @@ class Tickets(RuleBasedStateMachine):
         upload = new_upload(id=self.forgotten.pop(), length=LENGTH)
         self.stores[process].create(upload)
         self.known[upload.id] = Known(upload)
+
+    # totals
+
+    def usage(self, owner: str | None, others: Iterable[Known]) -> Usage:
+        here = [known for known in others if known.facts.state not in GONE]
+        open_ = [known for known in here if known.facts.state in TAKES_BYTES]
+        own = [known for known in here if owner is not None and known.facts.owner == owner]
+        return Usage(
+            total_bytes=sum(known.facts.length or 0 for known in here),
+            owner_bytes=sum(known.facts.length or 0 for known in own),
+            promised_bytes=sum(
+                known.facts.length - len(known.received)
+                for known in open_
+                if known.facts.length is not None
+            ),
+            owner_open=sum(known.facts.state in TAKES_BYTES for known in own),
+        )
+
+    def usage_beside(self, upload_id: str) -> Usage:
+        others = [known for known in self.known.values() if known.facts.id != upload_id]
+        return self.usage(self.known[upload_id].facts.owner, others)
+
+    @invariant()
+    def the_totals_are_those_of_a_fresh_count(self) -> None:
+        if not hasattr(self, "stores"):
+            return
+        for owner in OWNERS:
+            told: list[Usage] = []
+
+            def refuse(_: Upload, usage: Usage) -> None:
+                told.append(usage)  # noqa: B023
+                raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                self.stores[0].create(new_upload(owner=owner), admit=refuse)
+            assert told == [self.usage(owner, self.known.values())]
+        with self.stores[0]._database.using() as connection:
+            kept = connection.execute("SELECT owner FROM owner_usage").fetchall()
+        assert {owner for (owner,) in kept} == {
+            known.facts.owner for known in self.known.values() if known.facts.state not in GONE
+        } - {None}
 
     # deaths
 

@@ -1,0 +1,178 @@
+"""Ranges and claims of one upload, near a chunk: what a step touches does not grow with their
+number, of which there may be tens of thousands. Steps of transactions.
+
+The tables `ranges` and `synced` hold ranges as a `RangeSet` does, sorted, disjoint and not
+touching; `claims` are disjoint. So of all that begin before a byte only the last can reach it, and
+the primary key finds that one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+
+from ..ranges import Range, RangeSet
+
+__all__ = [
+    "StoredRanges",
+    "find_claimed",
+    "find_missing",
+    "find_ranges",
+    "is_claimed",
+    "record_range",
+    "release_claims",
+    "take_over",
+]
+
+
+def _find_near(table: str, columns: str, less: str) -> str:
+    """Those of `table` that overlap a range (less "<") or at least touch it ("<="): `_near` has the
+    parameters."""
+    first = f"IFNULL((SELECT MAX(start) FROM {table} WHERE upload = ? AND start <= ?), 0)"
+    return (
+        f"SELECT {columns} FROM {table} WHERE upload = ? AND start >= {first}"
+        f" AND start {less} ? AND ? {less} stop ORDER BY start"
+    )
+
+
+def _near(key: int, start: int, stop: int) -> tuple[int, ...]:
+    return key, key, start, stop, start
+
+
+_TABLES = ("ranges", "synced")
+_NEAR_RANGES = _find_near("ranges", "start, stop", "<")
+_NEAR_CLAIMS = _find_near("claims", "start, stop, owner", "<")
+_NEIGHBOURS = {table: _find_near(table, "start, stop", "<=") for table in _TABLES}
+_INSERT = {
+    table: f"INSERT INTO {table} (upload, start, stop) VALUES (?, ?, ?)" for table in _TABLES
+}
+_MOVE = {
+    table: f"UPDATE {table} SET start = ?, stop = ? WHERE upload = ? AND start = ?"
+    for table in _TABLES
+}
+_DELETE = {
+    table: f"DELETE FROM {table} WHERE upload = ? AND start = ?" for table in (*_TABLES, "claims")
+}
+_CLAIM_AT = (
+    "SELECT stop, owner FROM claims WHERE upload = ? AND start <= ? ORDER BY start DESC LIMIT 1"
+)
+
+
+class StoredRanges(RangeSet):
+    """All ranges of an upload, read when somebody looks at them: what is decided about an upload
+    hardly ever depends on more than how many bytes they are."""
+
+    __slots__ = ("_load", "_loaded", "_total_bytes")
+
+    _load: Callable[[], tuple[Range, ...]]
+    _loaded: tuple[Range, ...] | None
+    _total_bytes: int
+
+    def __init__(self, total_bytes: int, load: Callable[[], tuple[Range, ...]]) -> None:
+        put = object.__setattr__  # a RangeSet is a frozen dataclass
+        put(self, "_total_bytes", total_bytes)
+        put(self, "_load", load)
+        put(self, "_loaded", None)
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        if self._loaded is None:
+            object.__setattr__(self, "_loaded", self._load())
+        assert self._loaded is not None
+        return self._loaded
+
+    def read_later(self, load: Callable[[], tuple[Range, ...]]) -> None:
+        """The transaction in which they could be read ends: from now on with `load`."""
+        object.__setattr__(self, "_load", load)
+
+    @property
+    def total_bytes(self) -> int:
+        return self._total_bytes
+
+    def covers(self, start: int, stop: int) -> bool:
+        return stop - start <= self._total_bytes and super().covers(start, stop)
+
+
+def find_ranges(connection: sqlite3.Connection, table: str, key: int) -> tuple[Range, ...]:
+    """All of `table`."""
+    return tuple(
+        connection.execute(
+            f"SELECT start, stop FROM {table} WHERE upload = ? ORDER BY start", (key,)
+        )
+    )
+
+
+def find_missing(
+    connection: sqlite3.Connection, key: int, start: int, stop: int
+) -> tuple[Range, ...]:
+    """The parts of [start, stop) that are not stored."""
+    near = connection.execute(_NEAR_RANGES, _near(key, start, stop))
+    return RangeSet(tuple(near)).missing(start, stop)
+
+
+def record_range(
+    connection: sqlite3.Connection, table: str, key: int, start: int, stop: int
+) -> int:
+    """Merge [start, stop) with the ranges of `table` that it overlaps or touches; nothing if it is
+    empty. How many bytes were not there before."""
+    if start >= stop:
+        return 0
+    neighbours = connection.execute(_NEIGHBOURS[table], _near(key, start, stop)).fetchall()
+    if not neighbours:
+        connection.execute(_INSERT[table], (key, start, stop))
+        return stop - start
+    first, last = neighbours[0][0], neighbours[-1][1]
+    for other, _ in neighbours[1:]:
+        connection.execute(_DELETE[table], (key, other))
+    start, stop = min(start, first), max(stop, last)
+    connection.execute(_MOVE[table], (start, stop, key, first))
+    known: int = sum(old_stop - old_start for old_start, old_stop in neighbours)
+    return stop - start - known
+
+
+def find_claimed(
+    connection: sqlite3.Connection, key: int, owner: str, start: int, stop: int
+) -> list[Range]:
+    """What is the owner's of [start, stop)."""
+    near = connection.execute(_NEAR_CLAIMS, _near(key, start, stop))
+    return [(max(first, start), min(last, stop)) for first, last, whose in near if whose == owner]
+
+
+def is_claimed(connection: sqlite3.Connection, key: int, owner: str, start: int, stop: int) -> bool:
+    """Whether all of [start, stop) is in one claim of the owner."""
+    claim = connection.execute(_CLAIM_AT, (key, start)).fetchone()
+    return claim is not None and claim[1] == owner and claim[0] >= stop
+
+
+def take_over(connection: sqlite3.Connection, key: int, gaps: Iterable[Range], owner: str) -> bool:
+    """Give `gaps` to the owner; whether a part of them was somebody's. He loses that for good."""
+    displaced = False
+    for start, stop in gaps:
+        older = connection.execute(_NEAR_CLAIMS, _near(key, start, stop)).fetchall()
+        for old_start, old_stop, old_owner in older:
+            displaced = True
+            connection.execute(_DELETE["claims"], (key, old_start))
+            for rest_start, rest_stop in ((old_start, start), (stop, old_stop)):
+                if rest_start < rest_stop:
+                    _insert_claim(connection, key, rest_start, rest_stop, old_owner)
+        _insert_claim(connection, key, start, stop, owner)
+    return displaced
+
+
+def _insert_claim(
+    connection: sqlite3.Connection, key: int, start: int, stop: int, owner: str
+) -> None:
+    connection.execute(
+        "INSERT INTO claims (upload, start, stop, owner) VALUES (?, ?, ?, ?)",
+        (key, start, stop, owner),
+    )
+
+
+def release_claims(
+    connection: sqlite3.Connection, key: int, owner: str, start: int, stop: int
+) -> None:
+    """Those of the owner that begin in [start, stop)."""
+    connection.execute(
+        "DELETE FROM claims WHERE upload = ? AND start >= ? AND start < ? AND owner = ?",
+        (key, start, stop, owner),
+    )
