@@ -53,16 +53,15 @@ class Chromium:
             after = self._cpu_seconds()
         finally:
             page.close()
-        spent = {kind: round(after[kind] - before.get(kind, 0.0), 3) for kind in after}
+        spent: dict[str, float] = {}
+        for pid, seconds in after.items():
+            kind = _kind(pid)
+            spent[kind] = spent.get(kind, 0.0) + seconds - before.get(pid, 0.0)
         return Sending(**told, browser_cpu_s=spent)
 
-    def _cpu_seconds(self) -> dict[str, float]:
-        """By kind of process: browser, renderer, network and so on."""
-        seconds: dict[str, float] = {}
-        for pid in process_tree(self._devtools.process.pid):
-            kind = _kind(pid)
-            seconds[kind] = seconds.get(kind, 0.0) + cpu_seconds([pid])
-        return seconds
+    def _cpu_seconds(self) -> dict[int, float]:
+        """Of each process of the browser. What one had used that has ended is lost."""
+        return {pid: cpu_seconds([pid]) for pid in process_tree(self._devtools.process.pid)}
 
 
 @contextmanager

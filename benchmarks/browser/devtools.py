@@ -1,4 +1,4 @@
-"""Speaks the DevTools protocol with a Chromium through its debugging pipe, and no more of it than needed.
+"""Speaks the DevTools protocol with a Chromium through its debugging pipe: as much as is needed.
 
 Playwright is more comfortable, but it watches the network: then Chromium hands each request, with
 the bytes of its body as base64 if they are in memory, to whoever watches, and a page that sends

@@ -31,7 +31,9 @@ def page(environ, start_response):
     if request.path == "/tickets" and request.method == "POST":
         response = Response(incoming.new_upload(), content_type="text/plain")
     elif request.path in TYPES:
-        response = Response((PAGES / request.path[1:]).read_text(), content_type=TYPES[request.path])
+        response = Response(
+            (PAGES / request.path[1:]).read_text(), content_type=TYPES[request.path]
+        )
     else:
         response = Response(status=404)
     return response(environ, start_response)

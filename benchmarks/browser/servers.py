@@ -48,7 +48,9 @@ def install_packages() -> None:
 def _npm(*arguments: str) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise SystemExit("npm is needed for the clients and the server that ours is measured beside")
+        raise SystemExit(
+            "npm is needed for the clients and the server that ours is measured beside"
+        )
     subprocess.run([npm, *arguments], cwd=HERE, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -1,6 +1,6 @@
 """Serves the bare page and throws away what is sent to it: what the browser itself can do.
 
-    python sink.py PORT
+python sink.py PORT
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        if self.path not in TYPES:
-            return self.send_error(404)
-        self._answer((PAGES / self.path[1:]).read_bytes(), TYPES[self.path])
+        if self.path in TYPES:
+            self._answer((PAGES / self.path[1:]).read_bytes(), TYPES[self.path])
+        else:
+            self.send_error(404)
 
     def do_PUT(self) -> None:
         left = int(self.headers["Content-Length"])
