@@ -51,12 +51,12 @@ class Chromium:
             before = self._cpu_seconds()
             told = page.evaluate(f"run({json.dumps(options)})")
             after = self._cpu_seconds()
+            spent: dict[str, float] = {}
+            for pid, seconds in after.items():
+                kind = _kind(pid)
+                spent[kind] = spent.get(kind, 0.0) + seconds - before.get(pid, 0.0)
         finally:
             page.close()
-        spent: dict[str, float] = {}
-        for pid, seconds in after.items():
-            kind = _kind(pid)
-            spent[kind] = spent.get(kind, 0.0) + seconds - before.get(pid, 0.0)
         return Sending(**told, browser_cpu_s=spent)
 
     def _cpu_seconds(self) -> dict[int, float]:
