@@ -66,9 +66,9 @@ class Chromium:
 
 @contextmanager
 def chromium() -> Iterator[Chromium]:
-    path = next(filter(None, map(shutil.which, NAMES)), None)
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        raise SystemExit(f"none of {', '.join(NAMES)} is there")
+        raise SystemExit(f"none of {', '.join(NAMES)} is there, and CHROMIUM names none")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         devtools = DevTools([path, *OPTIONS, f"--user-data-dir={profile}"])
         try:

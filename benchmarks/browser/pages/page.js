@@ -6,6 +6,8 @@
  * resolves with a name or URL by which the server knows what it has stored.
  */
 
+performance.setResourceTimingBufferSize(10_000); // of itself it keeps 250
+
 globalThis.run = async (options) => {
   const [file] = document.getElementById("file").files;
   const bar = document.getElementById("bar");
