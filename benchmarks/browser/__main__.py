@@ -43,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         install_packages()
     turns: list[Turn] = []
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=options.folder)))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="benchmark-browser-", dir=options.folder)
+            )
+        )
         path = folder / "file.bin"
         _fill(path, options.mib * MIB)
         names = sorted({row.server for row in rows})

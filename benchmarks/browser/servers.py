@@ -109,4 +109,4 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Pat
             return
         except ConnectionRefusedError:
             time.sleep(0.05)
-    raise SystemExit(f"{process.args} does not listen:\n{log.read_text()}")
+    raise SystemExit(f"{process.args!r} does not listen:\n{log.read_text()}")
