@@ -257,7 +257,7 @@ class Engine:
             upload_id, start, stop, decide, admit=self._admission.admit_length
         )
         try:
-            if claim.gaps and claim.gaps == claim.upload.missing:
+            if claim.gaps and _has_all_that_is_missing(claim):
                 upload = self._receive_last(claim, start, blocks, digest)
             else:
                 upload = self._receiving.receive(claim, start, blocks, digest)
@@ -338,6 +338,11 @@ class Engine:
         if upload.state is UploadState.CANCELLED:
             self._storage.delete(upload.id)
             _check_not_gone(upload)
+
+
+def _has_all_that_is_missing(claim: WriteClaim) -> bool:
+    claimed = sum(stop - start for start, stop in claim.gaps)
+    return claim.upload.received.total_bytes + claimed == claim.upload.length
 
 
 def _can_be_called(url: str) -> bool:

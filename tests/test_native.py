@@ -16,7 +16,6 @@ import pytest
 from webtest import TestApp
 
 from incoming_wsgi import Incoming, Settings, StorageFull
-from incoming_wsgi.background import Background
 from incoming_wsgi.states import Event
 from incoming_wsgi.storage.file import FileStorage
 
@@ -985,32 +984,6 @@ def test_authorize_is_asked_for_every_action(tmp_path):
 
 
 # what else goes on in the process
-
-
-@pytest.fixture
-def wakes(monkeypatch):
-    """A mark for each time that the background was told to look."""
-    marks = []
-    monkeypatch.setattr(Background, "wake", lambda self: marks.append("!"))
-    return marks
-
-
-def test_only_what_makes_something_due_wakes_the_background(wakes, app, url, incoming):
-    declare(app, url)
-    put(app, url, 0, 512)
-    app.get(url)
-    app.head(url)
-    app.get("/health")
-    app.get("/frontend/incoming.js")
-    app.patch(url, status=405)
-    put(app, url, 0, 512, length=3, status=409)
-    assert wakes == []
-    put(app, url, 512, 1024)  # complete: it is to be handed over
-    assert wakes == ["!"]
-    declare(app, f"/frontend/uploads/{incoming.new_upload()}", length=0)
-    assert wakes == ["!"] * 2
-    app.delete(f"/frontend/uploads/{incoming.new_upload()}")  # the app is to be told
-    assert wakes == ["!"] * 3
 
 
 def test_asking_for_its_health_changes_nothing(app, url, tmp_path):
