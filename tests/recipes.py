@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from gunicorn.config import Config
@@ -47,6 +48,10 @@ SERVERS = (
 BIN = Path(sys.executable).parent
 
 
+class UwsgiServer(Server):
+    uwsgi_port: int  # for nginx, beside that for HTTP
+
+
 def recipe(name: str) -> str:
     blocks = re.findall(
         rf"^<!-- recipe: {re.escape(name)} -->\n```\w+\n(.*?)^```$",
@@ -76,8 +81,8 @@ def start(
     environ: Mapping[str, str] | None = None,
     changes: Mapping[str, str] | None = None,
 ) -> Server:
-    """The server of the recipe, not yet started. One with a socket for nginx has its port in
-    `uwsgi_port`. `changes` are made to the text first; what they change must be there."""
+    """The server of the recipe, not yet started. `changes` are made to the text first; what they
+    change must be there."""
     if name == "gevent" and not importlib.util.find_spec("gevent"):
         pytest.skip("gevent is not installed")
     text = recipe("uwsgi" if name == "uwsgi http" else name)
@@ -106,18 +111,23 @@ def _start_uwsgi(text: str, folder: Path, environ: Mapping[str, str]) -> Server:
     if "3031" in text:
         places["127.0.0.1:3031"] = _at(uwsgi_port)
     (folder / "incoming.ini").write_text(placed(text, places))
-    server = _run(recipe("uwsgi command"), port, folder, environ)
+    server = _run(recipe("uwsgi command"), port, folder, environ, UwsgiServer)
     server.uwsgi_port = uwsgi_port
     return server
 
 
-def _run(text: str, port: int, folder: Path, environ: Mapping[str, str]) -> Server:
+S = TypeVar("S", bound=Server)
+
+
+def _run(
+    text: str, port: int, folder: Path, environ: Mapping[str, str], kind: type[S] = Server
+) -> S:
     text = placed(text, {"/var/lib/incoming": str(storage(folder))})
     *first, last = re.split(r"(?<!\\)\n", text.strip())
     # The process that the test ends is the server, not a shell.
     script = "\n".join([*first, f"exec {last}"])
     command = ["bash", "-euc", script]
-    return Server(command, port=port, folder=folder, environ={**_path(), **environ})
+    return kind(command, port=port, folder=folder, environ={**_path(), **environ})
 
 
 def nginx_in_front(
@@ -128,6 +138,7 @@ def nginx_in_front(
     text = recipe(name)
     behind = {"127.0.0.1:4000": _at(server.port)}
     if name == "nginx uwsgi":
+        assert isinstance(server, UwsgiServer)
         behind = {"127.0.0.1:3031": _at(server.uwsgi_port), "include uwsgi_params": UWSGI_PARAMS}
     text = placed(text, {**behind, "listen 80": f"listen {_at(port)}", **(changes or {})})
     return configured_nginx(text, port=port, folder=folder)

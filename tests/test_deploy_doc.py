@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -60,7 +61,7 @@ def travel(server: Server, front: Server) -> None:
     others at once, after one that was cut; what is missing; the handover."""
     content = random.Random(5).randbytes(LARGEST + 5 * 300_000)
     cuts = [0, *range(LARGEST, len(content) + 1, 300_000)]
-    *chunks, cut = zip(cuts, cuts[1:], strict=False)
+    *chunks, cut = itertools.pairwise(cuts)
     with web_app() as app, tcp_proxy(front.port) as line:
         client = IncomingClient(server.url)
         ticket = client.new_upload(signal_finish_url=app.url, remove_file_when_finished=False)
