@@ -89,6 +89,11 @@ def test_a_server_of_the_document_takes_an_upload(tmp_path, name):
         travel(server, server)
 
 
+def test_gunicorn_may_load_the_application_before_it_forks(tmp_path):
+    with start("gunicorn", tmp_path, changes={"--keep-alive": "--preload --keep-alive"}) as server:
+        travel(server, server)
+
+
 @pytest.mark.parametrize("buffering", [UNBUFFERED, BUFFERED])
 @pytest.mark.parametrize("name", ["incoming serve", "uwsgi http", "granian", "waitress"])
 def test_an_nginx_of_the_document_in_front_of_it_too(tmp_path, name, buffering):

@@ -194,8 +194,9 @@ def is_answered(server: Server) -> bool:
     return True
 
 
-def test_an_app_that_is_being_asked_at_sigterm(row, server):
-    said = table()[row][5]
+@contextmanager
+def being_asked(server: Server) -> Iterator[tuple[str, threading.Event]]:
+    """An upload about which the app is being asked; it answers when the event is set."""
     ready = threading.Event()
 
     def slowly(handover, handler):
@@ -208,20 +209,40 @@ def test_an_app_that_is_being_asked_at_sigterm(row, server):
         headers = {"Content-Range": "bytes 0-0/1"}
         assert requests.put(server.url + path, b"x", headers=headers, timeout=30).ok
         app.wait_for(1)
-        if said == "waits":
-            os.kill(server.pid, signal.SIGTERM)
-            wait_until(lambda: not is_answered(server), "the stop")
-            ready.wait(1)  # for which a server that does not wait has not lived
-            ready.set()
-            assert server.wait() == 0
-        else:
-            assert said == "asked again"
-            server.stop()  # while the app has not answered
-            ready.set()
+        yield path, ready
+        ready.set()
+
+
+def end_while_the_app_is_asked(server: Server, number: signal.Signals) -> str:
+    """What has become of the upload, by the server after it."""
+    with being_asked(server) as (path, ready):
+        os.kill(server.pid, number)
+        wait_until(lambda: not is_answered(server), "the stop")
+        ready.wait(1)  # for which a server that does not wait has not lived
+        ready.set()
+        server.wait()
         server.kill()
         server.start()
-        expected = ("FINISHED",) if said == "waits" else ("COMPLETE", "HANDING_OVER")
-        assert state(server, path)["state"] in expected
+        return state(server, path)["state"]
+
+
+def test_an_app_that_is_being_asked_at_sigterm(row, server):
+    said = table()[row][5]
+    if said == "waits":
+        assert end_while_the_app_is_asked(server, signal.SIGTERM) == "FINISHED"
+        return
+    assert said == "asked again"
+    with being_asked(server) as (path, _):
+        server.stop()
+        server.kill()
+        server.start()
+        assert state(server, path)["state"] in ("COMPLETE", "HANDING_OVER")
+
+
+@pytest.mark.parametrize("name", ["waitress", "cheroot"])
+def test_sigint_lets_a_handover_end_where_sigterm_does_not(tmp_path, name):
+    with start(name, tmp_path) as server:
+        assert end_while_the_app_is_asked(server, signal.SIGINT) == "FINISHED"
 
 
 def test_of_a_cut_chunk_an_nginx_that_buffers_passes_nothing_on(tmp_path):
