@@ -13,12 +13,17 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from contestants import by_key
+from growth import FULL
+from growth import measure as measure_growth
+from instructions import count
 from machine import describe
-from prepare import Tools, prepare
+from prepare import prepare
 from publish import publish, save
 from report import tables
 from running import Bench, Size, run_workload
@@ -29,6 +34,15 @@ HERE = Path(__file__).parent
 MIB = 1024**2
 GIB = 1024**3
 QUICK = Size(rounds=1, bytes=64 * MIB, small_files=0.05)
+
+
+@dataclass(frozen=True)
+class Given:
+    """On the command line."""
+
+    size: Size
+    cache: Path
+    python: str | None
 
 
 @click.group(invoke_without_command=True, help=__doc__.partition("\n")[0])
@@ -61,61 +75,81 @@ def main(
     cache: Path,
     python: str | None,
 ) -> None:
-    context.obj = cache, python, quick
+    size = QUICK if quick else Size(rounds, int(gib * GIB))
+    context.obj = given = Given(size, cache.absolute(), python)
     if context.invoked_subcommand is None:
-        size = QUICK if quick else Size(rounds, int(gib * GIB))
-        tools = prepare(cache.absolute(), python=python)
-        measure(tools, size, only)
-        if not quick and not only:
-            publish()
+        results = measure_speed(given, only)
+        keep("throughput", results, given, partly=bool(only))
+        titles = {workload.name: workload.title for workload in WORKLOADS}
+        click.echo("\n" + tables(results["rows"], titles))
 
 
-def measure(tools: Tools, size: Size, only: Sequence[str]) -> None:
-    """Results of all tables go to benchmarks/results, others to the cache folder."""
+def measure_speed(given: Given, only: Sequence[str]) -> dict[str, Any]:
     rows = []
-    with work_folder(tools) as folder, Source(size.bytes) as source:
-        machine = describe(tools, folder)
-        bench = Bench(tools, folder, source, size, click.echo)
+    with at_work(given, given.size.bytes) as bench:
+        machine = describe(bench.tools, bench.folder)
         for workload in WORKLOADS:
-            keys = [
-                key
-                for key in workload.contestants
-                if not only or key in only or workload.name in only
-            ]
-            for key in [key for key in keys if not by_key[key].can_run(tools)]:
-                click.echo(
-                    f"{workload.name} {key}: left out, this machine has no {by_key[key].needs}"
-                )
-                keys.remove(key)
+            keys = []
+            for key in workload.contestants:
+                if only and key not in only and workload.name not in only:
+                    continue
+                if by_key[key].can_run(bench.tools):
+                    keys.append(key)
+                else:
+                    bench.say(f"{workload.name} {key}: left out, no {by_key[key].needs} here")
             if keys:
                 rows += run_workload(bench, workload, keys)
-    results = {
+    return {
         "at": time.strftime("%Y-%m-%d"),
         "machine": machine,
-        "rounds": size.rounds,
-        "gib": size.bytes / GIB,
+        "rounds": given.size.rounds,
+        "gib": given.size.bytes / GIB,
         "rows": rows,
     }
-    partial = size is QUICK or bool(only)
-    path = save("throughput", results, *([tools.folder / "results"] if partial else []))
-    click.echo("\n" + tables(rows, {workload.name: workload.title for workload in WORKLOADS}))
-    click.echo(f"\n{path}")
 
 
-@contextmanager
-def work_folder(tools: Tools) -> Iterator[Path]:
-    """For what is stored meanwhile; all of it is deleted at the very end."""
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.folder))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
+@main.command()
+@click.pass_obj
+def growth(given: Given) -> None:
+    """A full ticket store, many uploads at once, a file of many ranges."""
+    full = (1_000, 10_000) if given.size is QUICK else FULL
+    with at_work(given, GIB) as bench:
+        results = measure_growth(bench, full=full)
+    keep("growth", results, given)
+
+
+@main.command()
+@click.pass_obj
+def instructions(given: Given) -> None:
+    """The instructions of one request, counted by valgrind's callgrind."""
+    keep("instructions", count(prepare(given.cache, python=given.python), click.echo), given)
 
 
 @main.command()
 def report() -> None:
     """Write docs/performance.md from benchmarks/results."""
     publish()
+
+
+@contextmanager
+def at_work(given: Given, source_bytes: int) -> Iterator[Bench]:
+    """What is stored meanwhile is deleted at the very end."""
+    tools = prepare(given.cache, python=given.python)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=tools.folder))
+    try:
+        with Source(source_bytes) as source:
+            yield Bench(tools, folder, source, given.size, click.echo)
+    finally:
+        shutil.rmtree(folder)
+
+
+def keep(name: str, results: dict[str, Any], given: Given, *, partly: bool = False) -> None:
+    """Complete results are published; what only shows that it works stays in the cache folder."""
+    if partly or given.size is QUICK:
+        click.echo(save(name, results, given.cache / "results"))
+    else:
+        click.echo(save(name, results))
+        publish()
 
 
 if __name__ == "__main__":

@@ -1,71 +1,94 @@
-"""One chart of the two main tables as SVG: a bar for each row, MB/s, and its CPU beside it."""
+"""The chart of the main tables as SVG: a bar for each row, its figure and its CPU beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
-from figures import Rows, find, summary
+from figures import Row, Rows, find, summary
 
-__all__ = ["draw"]
+__all__ = ["Panel", "draw"]
 
-WIDTH, LABELS, BARS = 900, 330, 400
+WIDTH, LABELS, BARS = 1000, 440, 400
 ROW, BAR = 21, 14
-TITLE, GAP = 34, 20
+TITLE, FOOT, GAP = 28, 18, 24
 INK, PALE, GRID = "#24292f", "#57606a", "#d8dee4"
-# Ours, the limit, everybody else.
-COLOURS = {"ours": "#0969da", "sink": "#8c959f", "": "#d4a72c"}
+# Ours, the limits, everybody else.
+OURS, LIMIT, OTHERS = "#0969da", "#8c959f", "#d4a72c"
+STEPS = (50, 100, 250, 500, 1000, 2500, 5000, 10000)
+LINES = 6  # of the grid, at most
 
 
-def draw(rows: Rows, panels: dict[str, tuple[str, tuple[str, ...]]]) -> str:
-    """`panels`: workload → its title, and the keys that are shown, from top to bottom."""
-    longest = max(
-        (summary(row, "mb_s") for row in rows if row["workload"] in panels and _shown(row, panels)),
-        default=1.0,
-    )
-    step = _step(longest)
+@dataclass(frozen=True)
+class Panel:
+    workload: str
+    title: str
+    keys: tuple[str, ...]
+    """From top to bottom."""
+    figure: str = "mb_s"
+    cpu: str = "cpu_s_gb"
+    units: str = "MB/s  ·  server CPU s/GB"
+
+
+def draw(rows: Rows, panels: Sequence[Panel]) -> str:
+    """Panels of one figure have one scale. Rows that were not measured are left out."""
     parts: list[str] = []
     y = 10
-    for workload, (title, keys) in panels.items():
-        shown = [row for key in keys if (row := find(rows, workload, key)) is not None]
-        parts += _panel(title, shown, y, longest, step)
-        y += TITLE + ROW * len(shown) + GAP + 14
+    for panel in panels:
+        shown = _shown(rows, panel)
+        longest = max(
+            summary(row, panel.figure)
+            for other in panels
+            if other.figure == panel.figure
+            for row in _shown(rows, other)
+        )
+        parts += _panel(panel, shown, y, longest)
+        y += TITLE + ROW * len(shown) + FOOT + GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" '
-        f'viewBox="0 0 {WIDTH} {y}" font-family="system-ui, sans-serif" font-size="13">\n'
+        f'viewBox="0 0 {WIDTH} {y}" font-family="system-ui, sans-serif">\n'
         f'<rect width="{WIDTH}" height="{y}" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 
-def _shown(row: dict, panels: dict[str, tuple[str, tuple[str, ...]]]) -> bool:
-    return row["key"] in panels[row["workload"]][1]
+def _shown(rows: Rows, panel: Panel) -> Rows:
+    return [row for key in panel.keys if (row := find(rows, panel.workload, key)) is not None]
 
 
-def _step(longest: float) -> int:
-    """Of the grid: four to eight lines."""
-    return next(step for step in (50, 100, 250, 500, 1000, 2000, 5000) if longest / step <= 8)
-
-
-def _panel(title: str, rows: Rows, y: int, longest: float, step: int) -> list[str]:
-    parts = [_text(0 + 10, y + 16, title, weight=600)]
-    parts.append(_text(WIDTH - 10, y + 16, "MB/s  ·  server CPU s/GB", anchor="end", fill=PALE))
-    top, bottom = y + TITLE - 6, y + TITLE + ROW * len(rows)
+def _panel(panel: Panel, rows: Rows, y: int, longest: float) -> list[str]:
+    parts = [
+        _text(10, y + 16, panel.title, weight=600),
+        _text(WIDTH - 10, y + 16, panel.units, anchor="end", fill=PALE),
+    ]
+    top, bottom = y + TITLE, y + TITLE + ROW * len(rows)
+    step = next(step for step in STEPS if longest / step <= LINES or step == STEPS[-1])
     for value in range(0, int(longest) + 1, step):
         x = LABELS + BARS * value / longest
         parts.append(f'<path d="M{x:.1f} {top}V{bottom}" stroke="{GRID}"/>')
-        parts.append(_text(x, bottom + 14, str(value), anchor="middle", fill=PALE, size=11))
+        parts.append(_text(x, bottom + 14, f"{value:,}", anchor="middle", fill=PALE, size=11))
     for number, row in enumerate(rows):
-        middle = y + TITLE + ROW * number + ROW / 2
-        speed = summary(row, "mb_s")
-        colour = COLOURS.get(row["key"].partition("-")[0], COLOURS[""])
-        weight = 600 if row["key"].startswith("ours") else 400
-        parts.append(_text(LABELS - 8, middle + 4, row["title"], anchor="end", weight=weight))
-        parts.append(
-            f'<rect x="{LABELS}" y="{middle - BAR / 2:.1f}" width="{BARS * speed / longest:.1f}" '
-            f'height="{BAR}" fill="{colour}"/>'
-        )
-        words = f"{speed:.0f}  ·  {summary(row, 'cpu_s_gb'):.2f}"
-        parts.append(_text(WIDTH - 10, middle + 4, words, anchor="end", weight=weight))
+        parts += _bar(panel, row, top + ROW * number + ROW / 2, longest)
     return parts
+
+
+def _bar(panel: Panel, row: Row, middle: float, longest: float) -> list[str]:
+    value = summary(row, panel.figure)
+    is_ours = row["title"].startswith("incoming_wsgi")
+    is_limit = row["key"].startswith(("sink", "empty", "drop"))
+    weight = 600 if is_ours else 400
+    return [
+        _text(LABELS - 8, middle + 4.5, row["title"], anchor="end", weight=weight),
+        f'<rect x="{LABELS}" y="{middle - BAR / 2:.1f}" width="{BARS * value / longest:.1f}" '
+        f'height="{BAR}" fill="{OURS if is_ours else LIMIT if is_limit else OTHERS}"/>',
+        _text(
+            WIDTH - 10,
+            middle + 4.5,
+            f"{value:,.0f}  ·  {summary(row, panel.cpu):.2f}",
+            anchor="end",
+            weight=weight,
+        ),
+    ]
 
 
 def _text(

@@ -51,7 +51,7 @@ CONTESTANTS = (
     # the limits
     Contestant(
         "drop",
-        "bytes thrown away in the kernel (the client's limit)",
+        "C sink, bytes thrown away",
         servers.sink("drop"),
         dialects.Put(whole=True),
     ),
@@ -88,13 +88,13 @@ CONTESTANTS = (
     ),
     Contestant(
         "ours-sha256",
-        f"{OURS}, gunicorn, 1 worker, SHA-256 of each chunk checked",
+        f"{OURS}, gunicorn, 1 worker, SHA-256 checked",
         servers.gunicorn("ours"),
         dialects.Incoming(digests=True),
     ),
     Contestant(
         "ours-sha256-w2",
-        f"{OURS}, gunicorn, 2 workers, SHA-256 of each chunk checked",
+        f"{OURS}, gunicorn, 2 workers, SHA-256 checked",
         servers.gunicorn("ours", workers=2),
         dialects.Incoming(digests=True),
     ),
@@ -107,7 +107,7 @@ CONTESTANTS = (
     ),
     Contestant(
         "ours-complete",
-        f"{OURS}, gunicorn, 1 worker, to the end: on the disk and handed over",
+        f"{OURS}, gunicorn, 1 worker, synced, handed over",
         servers.gunicorn("ours"),
         dialects.Incoming(complete=True),
         hands_over=True,
@@ -152,7 +152,7 @@ CONTESTANTS = (
     *_ours_and_naive("waitress", "waitress", servers.waitress, slow=True),
     *_ours_and_naive(
         "waitress-tuned",
-        "waitress, recv_bytes 256 KiB, inbuf_overflow 20 MiB",
+        "waitress, tuned",
         lambda app: servers.waitress(app, *WAITRESS_TUNED),
     ),
     *_ours_and_naive("wsgiref", "wsgiref with threads", servers.wsgiref),

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["QUIET", "Rows", "find", "quiet_rounds", "summary", "used_rounds"]
+__all__ = ["QUIET", "Row", "Rows", "find", "quiet_rounds", "summary", "used_rounds"]
 
 # Others may have had this part of one core in a run that counts as quiet.
 QUIET = 0.15

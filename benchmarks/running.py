@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from contestants import Contestant, by_key
-from dialects import Piece, Run, split
+from dialects import Piece, Request, Run, split
 from measuring import Meter
 from prepare import Tools
 from servers import Running
@@ -25,7 +25,7 @@ from source import Source, WrongContent
 from warm import Pool
 from workloads import Workload
 
-__all__ = ["Bench", "Size", "run_workload"]
+__all__ = ["Bench", "Size", "drive", "run_workload", "write_plan"]
 
 GB = 1e9
 SLOW_SHARE = 0.25
@@ -49,7 +49,27 @@ class Bench:
     say: Callable[[str], None]
 
 
-def run_workload(bench: Bench, workload: Workload, keys: Sequence[str]) -> list[dict[str, Any]]:
+def write_plan(running: Running, connections: int, requests: Sequence[Request]) -> Path:
+    """For load.c."""
+    plan = running.folder / "plan"
+    parts = (request.to_plan() for request in requests)
+    plan.write_bytes(b"connections %d\n" % connections + b"".join(parts))
+    return plan
+
+
+def drive(bench: Bench, running: Running, plan: Path) -> dict[str, Any]:
+    """What load.c says. Raises RuntimeError, with the server's log, if anything was refused."""
+    command = [bench.tools.program("load"), str(running.port), str(bench.source.path), str(plan)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{running.folder.name}: {done.stderr}\n{running.log[-3000:]}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def run_workload(
+    bench: Bench, workload: Workload, keys: Sequence[str], *, rounds: int | None = None
+) -> list[dict[str, Any]]:
     """For each of `keys` a row: its contestant and the figures of each round."""
     rows = [{"workload": workload.name, "key": key, "rounds": []} for key in keys]
     with ExitStack() as stack:
@@ -61,7 +81,7 @@ def run_workload(bench: Bench, workload: Workload, keys: Sequence[str]) -> list[
         for side, row in zip(sides, rows, strict=True):
             row["title"] = side.contestant.title
             side.running.wait_until_ready()
-        for number in range(bench.size.rounds):
+        for number in range(rounds or bench.size.rounds):
             order = [(number + place) % len(sides) for place in range(len(sides))]
             # Backwards every other time.
             for place in order if number % 2 == 0 else reversed(order):
@@ -79,7 +99,6 @@ class _Side:
         self._bench = bench
         self._workload = workload
         self._folder = bench.folder / workload.name / contestant.key
-        self._plan = self._folder.parent / f"{contestant.key}.plan"
         self._trash = self._folder.parent / f"{contestant.key}.trash"
         self._taken = 0
         self._pool = Pool()
@@ -97,13 +116,10 @@ class _Side:
         run = Run(self.running.port, pieces, source)
         self._pool.hold(sum(piece.length for piece in pieces))
         requests = dialect.prepare(run)
-        self._plan.write_bytes(
-            b"connections %d\n" % self._workload.connections
-            + b"".join(request.to_plan() for request in requests)
-        )
+        plan = write_plan(self.running, self._workload.connections, requests)
         self._pool.release()
         meter = Meter(self.running.pids)
-        client = self._drive()
+        client = drive(self._bench, self.running, plan)
         if self.contestant.hands_over:
             client["ended"] = self._wait_until_taken(len(pieces))
         cost = meter.stop(client_cpu_s=client["cpu_s"])
@@ -129,15 +145,6 @@ class _Side:
             connections=workload.connections,
             chunk_bytes=workload.chunk_bytes,
         )
-
-    def _drive(self) -> dict[str, Any]:
-        command = [self._bench.tools.program("load"), str(self.running.port)]
-        command += [str(self._bench.source.path), str(self._plan)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{self.contestant.key}: {done.stderr}\n{self.running.log[-3000:]}")
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
 
     def _wait_until_taken(self, count: int) -> float:
         """When the app had been called for all of them."""
