@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -64,6 +64,10 @@ class Request:
     """What stands in the body around the part of the source."""
     keep: int = KEEP_NOTHING
 
+    @property
+    def path(self) -> str:
+        return self.line.partition(" ")[2]
+
     def to_plan(self) -> bytes:
         length = len(self.before) + self.body_bytes + len(self.after)
         head = (
@@ -92,7 +96,10 @@ class Dialect:
         raise NotImplementedError
 
     def finish(self, run: Run) -> None:
-        """After the clock."""
+        """After the clock: complete what is to be compared."""
+
+    def drop(self, run: Run) -> None:
+        """After the clock: what is not to be compared need not be completed."""
 
     def parts(self, pieces: Iterable[Piece]) -> Iterator[tuple[int, int]]:
         """(offset in the source, length) of each file that will be stored."""
@@ -240,12 +247,13 @@ class Incoming(Dialect):
 
     def finish(self, run: Run) -> None:
         for request in self._last:
-            connection = http.client.HTTPConnection(HOST, run.port)
-            method, path = request.line.split()
             fields = dict(line.split(": ") for line in request.fields.splitlines())
-            connection.request(method, path, run.source.part(request.offset, 1), fields)
-            _check(connection)
-            connection.close()
+            body = run.source.part(request.offset, request.body_bytes)
+            _ask(run.port, request.path, fields, method="PUT", body=body)
+
+    def drop(self, run: Run) -> None:
+        for request in self._last:
+            _ask(run.port, request.path, {}, method="DELETE")
 
     def parts(self, pieces: Iterable[Piece]) -> Iterator[tuple[int, int]]:
         for piece in pieces:
@@ -313,18 +321,17 @@ class _Answer:
     location: str
 
 
-def _ask(port: int, path: str, fields: dict[str, str]) -> _Answer:
-    """POST without a body. Raises RuntimeError for a refusal."""
+def _ask(
+    port: int, path: str, fields: Mapping[str, str], *, method: str = "POST", body: bytes = b""
+) -> _Answer:
+    """Raises RuntimeError for a refusal."""
     connection = http.client.HTTPConnection(HOST, port)
-    connection.request("POST", path, b"", {"Tus-Resumable": "1.0.0", **fields})
-    answer = _check(connection)
-    connection.close()
-    return answer
-
-
-def _check(connection: http.client.HTTPConnection) -> _Answer:
-    response = connection.getresponse()
-    body = response.read().decode()
+    try:
+        connection.request(method, path, body, {"Tus-Resumable": "1.0.0", **fields})
+        response = connection.getresponse()
+        answer = response.read().decode()
+    finally:
+        connection.close()
     if response.status >= 300:
-        raise RuntimeError(f"{response.status} {response.reason}: {body}")
-    return _Answer(body, urlsplit(response.getheader("Location", "")).path)
+        raise RuntimeError(f"{response.status} {response.reason}: {answer}")
+    return _Answer(answer, urlsplit(response.getheader("Location", "")).path)

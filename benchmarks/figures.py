@@ -14,12 +14,13 @@ ENOUGH = 3  # quiet runs: then the others are left out
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
-"""As running.py makes them: workload, key, title, rounds."""
+"""As running.py makes them: workload, key, title, rounds, failures."""
 
 
 def find(rows: Rows, workload: str, key: str) -> Row | None:
+    """None if it was not measured."""
     for row in rows:
-        if (row["workload"], row["key"]) == (workload, key):
+        if (row["workload"], row["key"]) == (workload, key) and row["rounds"]:
             return row
     return None
 

@@ -74,7 +74,7 @@ def compare_stores(bench: Bench, count_open: int, count_finished: int) -> dict[s
 def _ask_each(bench: Bench, running: Running) -> dict[str, float]:
     piece = Piece(0, 0, REQUESTS * CHUNK_BYTES, CHUNK_BYTES)
     chunks = Incoming().prepare(Run(running.port, [piece], bench.source))
-    path = chunks[0].line.split()[1]
+    path = chunks[0].path
     kinds = {
         "create": [Request(0, f"POST /ticket?length={MIB}")] * REQUESTS,
         "chunk": chunks,

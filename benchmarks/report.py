@@ -41,8 +41,14 @@ def tables(rows: Rows, titles: Mapping[str, str]) -> str:
     parts = []
     for workload, title in titles.items():
         of_it = [row for row in rows if row["workload"] == workload]
-        if of_it:
-            parts.append(f"### `{workload}`: {title}\n\n{_table(of_it)}")
+        measured = [row for row in of_it if row["rounds"]]
+        if measured:
+            parts.append(f"### `{workload}`: {title}\n\n{_table(measured)}")
+        parts += [
+            f"`{workload}`, {row['title']}: {len(row['failures'])} runs failed."
+            for row in of_it
+            if row["failures"]
+        ]
     return "\n\n".join(parts)
 
 

@@ -70,24 +70,41 @@ def drive(bench: Bench, running: Running, plan: Path) -> dict[str, Any]:
 def run_workload(
     bench: Bench, workload: Workload, keys: Sequence[str], *, rounds: int | None = None
 ) -> list[dict[str, Any]]:
-    """For each of `keys` a row: its contestant and the figures of each round."""
-    rows = [{"workload": workload.name, "key": key, "rounds": []} for key in keys]
+    """For each of `keys` a row: the figures of each round, and what failed instead of one.
+
+    One that fails does not end the run: the others are not to be measured again for it.
+    """
+    rows = [
+        {
+            "workload": workload.name,
+            "key": key,
+            "title": by_key[key].title,
+            "rounds": [],
+            "failures": [],
+        }
+        for key in keys
+    ]
     with ExitStack() as stack:
         sides = []
         for key in keys:
             side = _Side(bench, workload, by_key[key])
             stack.callback(side.stop)
             sides.append(side)
-        for side, row in zip(sides, rows, strict=True):
-            row["title"] = side.contestant.title
+        for side in sides:
             side.running.wait_until_ready()
         for number in range(rounds or bench.size.rounds):
             order = [(number + place) % len(sides) for place in range(len(sides))]
             # Backwards every other time.
             for place in order if number % 2 == 0 else reversed(order):
-                figures = sides[place].run(check=number == 0)
-                rows[place]["rounds"].append(figures)
-                bench.say(f"{workload.name} {number + 1} {keys[place]}: {_brief(figures)}")
+                try:
+                    figures = sides[place].run(check=number == 0)
+                except (RuntimeError, WrongContent) as exc:
+                    rows[place]["failures"].append(str(exc))
+                    said = f"FAILED: {exc}"
+                else:
+                    rows[place]["rounds"].append(figures)
+                    said = _brief(figures)
+                bench.say(f"{workload.name} {number + 1} {keys[place]}: {said}")
     return rows
 
 
@@ -123,11 +140,12 @@ class _Side:
         if self.contestant.hands_over:
             client["ended"] = self._wait_until_taken(len(pieces))
         cost = meter.stop(client_cpu_s=client["cpu_s"])
-        dialect.finish(run)
-        if check and self.contestant.key.partition("-")[0] not in ("drop", "empty"):
-            if not self.contestant.hands_over:
-                self._wait_for_files(dialect.parts(pieces))
+        if check and self._is_stored():
+            dialect.finish(run)
+            self._wait_for_files(len(list(dialect.parts(pieces))))
             source.compare(self._files(), dialect.parts(pieces))
+        else:
+            dialect.drop(run)
         self._clear_away()
         return self._figures(client, asdict(cost), pieces)
 
@@ -157,11 +175,13 @@ class _Side:
             time.sleep(0.001)
         return time.monotonic()
 
-    def _wait_for_files(self, parts: Any) -> None:
+    def _is_stored(self) -> bool:
+        return not self.contestant.key.startswith(("drop", "empty"))
+
+    def _wait_for_files(self, count: int) -> None:
         """What is handed over after the clock comes when it comes."""
-        expected = sum(1 for _ in parts)
         deadline = time.monotonic() + HANDED_OVER_S
-        while len(self._files()) < expected:
+        while len(self._files()) < count:
             if time.monotonic() > deadline:
                 raise WrongContent(f"{self.contestant.key}: {self.running.log[-3000:]}")
             time.sleep(0.01)

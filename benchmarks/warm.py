@@ -12,7 +12,7 @@ import mmap
 
 __all__ = ["Pool"]
 
-SLACK_BYTES = 256 * 1024 * 1024
+SLACK = 1.25
 
 
 class Pool:
@@ -22,7 +22,7 @@ class Pool:
     def hold(self, file_bytes: int) -> None:
         """Keep what files of that size will need, and some for the processes."""
         self.release()
-        pages = (file_bytes + SLACK_BYTES) // mmap.PAGESIZE + 1
+        pages = int(file_bytes * SLACK) // mmap.PAGESIZE + 1
         self._memory = mmap.mmap(
             -1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         )

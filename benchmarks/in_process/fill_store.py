@@ -30,9 +30,7 @@ NEW_ID = (
 def main() -> None:
     folder, count_open, count_finished = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     # With "disk" nothing is left to be synced in the background later.
-    incoming = Incoming(
-        folder, on_finished=take, durability="disk", background=False
-    )
+    incoming = Incoming(folder, on_finished=take, durability="disk", background=False)
     half_way, finished = (
         incoming.new_upload(length=LENGTH, filename="file", owner="somebody") for _ in range(2)
     )

@@ -32,9 +32,7 @@ class AnyRoom(FileStorage):
 
 def main() -> None:
     folder, counts = Path(sys.argv[1]), list(map(int, sys.argv[2:]))
-    incoming = Incoming(
-        folder, on_finished=take, background=False, storage=AnyRoom(folder)
-    )
+    incoming = Incoming(folder, on_finished=take, background=False, storage=AnyRoom(folder))
     ticket = incoming.new_upload(length=LENGTH, filename="file")
     # Every second place at most: no two of them meet.
     places = random.Random(5).sample(range(LENGTH // CHUNK_BYTES // 2), counts[-1])
