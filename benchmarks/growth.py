@@ -26,7 +26,7 @@ RANGES = (10, 100, 1_000, 4_000)
 AT_ONCE = (64, 512)
 AT_ONCE_CHUNK_BYTES = MIB
 CHUNK_BYTES = 64 * KIB
-REQUESTS = 200  # of each kind in a round
+REQUESTS = 100  # of each kind in a round
 
 
 def measure(bench: Bench, *, full: tuple[int, int] = FULL) -> dict[str, Any]:
