@@ -5,7 +5,9 @@ The keys are for `--only` and for targets.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import dialects
 import servers
@@ -40,7 +42,9 @@ class Contestant:
 OURS = "incoming_wsgi"
 
 
-def _ours_and_naive(name: str, title: str, make: object, **rest: object) -> list[Contestant]:
+def _ours_and_naive(
+    name: str, title: str, make: Callable[[str], Command], **rest: Any
+) -> list[Contestant]:
     return [
         Contestant(f"ours-{name}", f"{OURS}, {title}", make("ours"), dialects.Incoming(), **rest),
         Contestant(f"naive-{name}", f"naive loop, {title}", make("naive"), dialects.Put(), **rest),

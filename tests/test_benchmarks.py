@@ -72,6 +72,17 @@ def test_a_target_is_the_quotient_of_two_medians_of_the_same_table():
     ]
 
 
+def test_the_limit_is_the_better_of_the_two_sinks():
+    rows = [
+        row("one8m", "sink", figures(1000, cpu_s_gb=0.8)),
+        row("one8m", "sink-recv", figures(2000, cpu_s_gb=0.4)),
+        row("one8m", "ours-w1", figures(1500, cpu_s_gb=0.5)),
+    ]
+    table = target_table(rows, None)
+    assert "to the C sink | at least 0.7 | 0.75 | yes |" in table
+    assert "to the C sink | at most 1.5 | 1.25 | yes |" in table
+
+
 def test_a_target_of_what_was_not_measured_is_not_called_reached():
     table = target_table([row("one8m", "ours-w1", figures(9999))], None)
     assert table.count("not measured") == len(TARGETS)
