@@ -19,9 +19,9 @@ from typing import Any
 
 import click
 from contestants import by_key
+from counting import count
 from growth import FULL
 from growth import measure as measure_growth
-from instructions import count
 from machine import describe
 from prepare import prepare
 from publish import publish, save

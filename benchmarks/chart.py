@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from figures import Row, Rows, find, summary
+from summaries import Row, Rows, find, summary
 
 __all__ = ["Panel", "draw"]
 

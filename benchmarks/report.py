@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from figures import QUIET, Rows, quiet_rounds, summary, used_rounds
+from summaries import QUIET, Rows, quiet_rounds, summary, used_rounds
 from targets import TARGETS, reached
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from figures import Rows, find, summary
+from summaries import Rows, find, summary
 
 __all__ = ["TARGETS", "Target", "reached"]
 

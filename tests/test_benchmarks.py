@@ -17,9 +17,9 @@ HOME = Path(__file__).parent.parent
 sys.path.append(str(HOME / "benchmarks"))
 
 from chart import Panel, draw  # noqa: E402
-from figures import summary  # noqa: E402
 from report import fill_in, tables, target_table  # noqa: E402
 from source import Source, WrongContent  # noqa: E402
+from summaries import summary  # noqa: E402
 from targets import TARGETS  # noqa: E402
 
 QUIET, BUSY = 0.05, 0.9
