@@ -15,7 +15,13 @@ SERVER = ["gunicorn>=21"]
 EXAMPLES = ["bottle>=0.13"]
 # The other servers that people use; incoming_wsgi itself needs none of them. How these generations
 # read what is malformed stands in tests/hostile.
-OTHER_SERVERS = ["cheroot>=11,<12", "pyuwsgi>=2.0.28,<2.1", "waitress>=3,<4"]
+OTHER_SERVERS = [
+    "cheroot>=11,<12",
+    "gevent>=24.10.1",
+    "granian>=2.8,<3",
+    "pyuwsgi>=2.0.28,<2.1",
+    "waitress>=3,<4",
+]
 
 setup(
     name="incoming_wsgi",

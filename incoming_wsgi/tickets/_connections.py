@@ -1,4 +1,8 @@
-"""One SQLite connection for each thread, opened at first use, and none at all during a fork.
+"""SQLite connections, as many as are in use at once, and none at all during a fork.
+
+A transaction takes a fraction of a millisecond and a request many: so hundreds of threads get by
+with a few connections, each of which is memory and three descriptors, and a new thread finds one
+that is open. The one that was used last is used next.
 
 SQLite keeps its locks in the process that took them, and a book of them in that process's memory.
 A fork copies the book and not the locks: a child that goes on with it, be it on a connection of its
@@ -14,9 +18,13 @@ import os
 import sqlite3
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 __all__ = ["Connection", "Connections"]
+
+MAX_IDLE = 8  # of those that are open
 
 
 class Connection(sqlite3.Connection):
@@ -35,11 +43,12 @@ class Connection(sqlite3.Connection):
 
 
 class _Holder:
-    """The connection of one thread. The lock is held while it is in use."""
+    """A connection, opened at first use. The lock is held while it is in use."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], free: deque[_Holder]) -> None:
         self.lock = threading.RLock()
         self._connect = connect
+        self._free = free
         self._connection: Connection | None = None
 
     def __enter__(self) -> Connection:
@@ -51,12 +60,15 @@ class _Holder:
             raise
 
     def __exit__(self, *_: object) -> None:
+        if len(self._free) >= MAX_IDLE:
+            self.close()
         self.lock.release()
+        self._free.append(self)
 
     def _open(self) -> Connection:
         self._connection = self._connect()
-        # When the thread has ended, or the store is forgotten. Not `__del__`: of a cycle of garbage
-        # the connection might be taken first, unclosed.
+        # When the store is forgotten. Not `__del__`: of a cycle of garbage the connection might be
+        # taken first, unclosed.
         self._finalizer = weakref.finalize(self, self._connection.close)
         return self._connection
 
@@ -66,26 +78,23 @@ class _Holder:
             self._connection = None
 
 
-class _Slot(threading.local):
-    holder: _Holder | None = None
-
-
 class Connections:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
-        self._slot = _Slot()
+        self._free: deque[_Holder] = deque()
 
     def use(self) -> _Holder:
-        """The connection of this thread, for a `with`."""
-        holder = self._slot.holder
-        if holder is None:
-            holder = self._slot.holder = _register(_Holder(self._connect))
-        return holder
+        """One that nobody else uses, for a `with`."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return _register(_Holder(self._connect, self._free))
 
     def close(self) -> None:
-        """Close the connection of this thread; those of other threads close when they end."""
-        if self._slot.holder is not None:
-            self._slot.holder.close()
+        """Close those that nobody uses."""
+        while self._free:
+            with suppress(IndexError):  # another thread was faster
+                self._free.pop().close()
 
 
 _registry_lock = threading.Lock()

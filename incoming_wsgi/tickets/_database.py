@@ -1,4 +1,4 @@
-"""The database file: made, opened for each thread, and the transactions on it.
+"""The database file: made, opened, and the transactions on it.
 
 Facts this room is built on:
 
@@ -6,8 +6,8 @@ Facts this room is built on:
   when another has written in between, whatever the timeout; BEGIN IMMEDIATE does not. So each
   writing transaction begins as a writer (`writing`), is short, and does no other I/O than to ask
   how much room there is.
-* A connection must not live through a fork. `_connections.py` keeps one for each thread, opens it
-  at first use, and closes all of them for a fork.
+* A connection must not live through a fork. `_connections.py` opens them at first use and closes
+  all of them for a fork.
 * WAL needs shared memory, so all processes on one host and no network file system: there the
   rollback journal is used (`_filesystems.py`).
 * With `synchronous = NORMAL` a power failure may undo the last commits, never corrupt.
@@ -83,7 +83,7 @@ class Database:
 
     @contextmanager
     def using(self) -> Iterator[Connection]:
-        """The connection of this thread, for a single statement."""
+        """A connection of one's own, for a single statement."""
         try:
             with self._connections.use() as connection:
                 yield connection
@@ -151,7 +151,7 @@ class Database:
             self.path,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,  # transactions begin and end where `writing` says so
-            check_same_thread=False,  # `close()` ends those of other threads
+            check_same_thread=False,  # one thread after the other uses it
             factory=Connection,
         )
         try:
