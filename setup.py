@@ -29,6 +29,7 @@ setup(
     packages=[
         "incoming_wsgi",
         "incoming_wsgi.dialects",
+        "incoming_wsgi.readers",
         "incoming_wsgi.static",
         "incoming_wsgi.storage",
         "incoming_wsgi.testing",

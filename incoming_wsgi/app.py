@@ -1,4 +1,4 @@
-"""The WSGI callable: routing, CORS, errors to responses, and the one place that wires the parts.
+"""The WSGI callable: routing, errors to answers, and the one place that wires the parts.
 
     backend/…                 the web app's backend    backend_api.py
     frontend/uploads/{id}     browsers and clients     dialects/
@@ -6,7 +6,7 @@
     health                    operators
 
 each with and without `0.1/`, relative to wherever the app is mounted; SCRIPT_NAME and PATH_INFO are
-read and never changed. Every IncomingError ends here as a response, after what is left of the
+read and never changed. Every IncomingError ends here as an answer, after what is left of the
 request's body has been drained, so that it reaches the client.
 """
 
@@ -19,21 +19,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from webob import Request, Response
-
 from .assets import Assets
 from .backend_api import BackendAPI
 from .background import Background, run_due
 from .body import Body
 from .completion import Callbacks, Completion
 from .config import DATABASE_NAME, SettingKeywords, Settings
+from .cors import CORS
 from .dialects.native import ALLOWED_METHODS, NativeDialect
 from .engine import CANCELLED_BY_BACKEND, Engine
 from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound, StorageFull
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .in_flight import InFlight, RequestInFlight
-from .responses import error_response, json_response
+from .responses import Answer, Headers, error_answer, json_answer, text_answer
 from .storage.base import Storage
 from .storage.file import FileStorage
 from .tickets.base import TicketStore
@@ -61,14 +60,7 @@ ACTIONS = {
     "DELETE": "cancel",
 }
 BRINGS_BYTES = ("POST", "PUT")
-CORS_HEADERS = {
-    "Access-Control-Allow-Methods": ", ".join(ALLOWED_METHODS),
-    "Access-Control-Allow-Headers": (
-        "Content-Type, Content-Range, Content-Digest, If-Match, X-Requested-With"
-    ),
-    "Access-Control-Max-Age": "86400",
-}
-EXPOSED_HEADERS = "Retry-After"
+NOSNIFF: Headers = (("X-Content-Type-Options", "nosniff"),)
 
 
 class Incoming:
@@ -128,9 +120,6 @@ class Incoming:
         )
         self._tickets = tickets
         self._storage = storage
-        self._engine = Engine(
-            tickets=tickets, storage=storage, completion=completion, settings=self.settings
-        )
         self._housekeeping = Housekeeping(
             tickets=tickets,
             storage=storage,
@@ -139,12 +128,20 @@ class Incoming:
             in_process=self._has_callback,
         )
         self._background = Background(self._housekeeping)
+        self._engine = Engine(
+            tickets=tickets,
+            storage=storage,
+            completion=completion,
+            settings=self.settings,
+            caller=self._background if self.settings.background else None,
+        )
         self._in_flight = InFlight(
             max_requests_per_upload=self.settings.requests_per_upload,
             min_rate_bytes_s=self.settings.min_rate_bytes_s,
             stall_timeout_s=self.settings.stall_timeout_s,
         )
         self._assets = Assets()
+        self._cors = CORS(self.settings.allow_origins, ALLOWED_METHODS)
         self._native = NativeDialect(self._engine, self.settings)
         self._backend = BackendAPI(self._engine, self.settings)
 
@@ -223,7 +220,6 @@ class Incoming:
     def retry_handover(self, upload_id: str) -> None:
         """Hand a FAILED upload over again. Raises UploadNotFound, WrongState."""
         self._engine.retry_handover(upload_id)
-        self._background.wake()
 
     def do_housekeeping(self) -> int:
         """Do what is due now, handovers among it, and return when it is done; how much it was."""
@@ -265,82 +261,78 @@ class Incoming:
         # uWSGI calls with almost nothing after a request line that it could not read.
         environ.setdefault("REQUEST_METHOD", "")
         path = environ.get("PATH_INFO", "").removeprefix("/").removeprefix(VERSION_SEGMENT)
-        request = Request(environ)
         in_flight = self._in_flight.begin(environ)
         try:
-            response = self._answer(request, in_flight, path)
+            answer = self._answer(environ, in_flight, path)
         finally:
             in_flight.leave()
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        headers = NOSNIFF
         if path.startswith("frontend/"):
-            self._add_cors_headers(request, response)
-        return response(environ, start_response)
+            headers += self._cors.headers(environ)
+        return answer.with_headers(headers)(environ, start_response)
 
-    def _answer(self, request: Request, in_flight: RequestInFlight, path: str) -> Response:
+    def _answer(self, environ: WSGIEnvironment, in_flight: RequestInFlight, path: str) -> Answer:
         body: Body | None = None
         try:
-            body = Body(request.environ, in_flight)
+            body = Body(environ, in_flight, fast_reading=self.settings.fast_reading)
             body.check_framing()
-            response = self._route(request, in_flight, body, path)
+            answer = self._route(environ, in_flight, body, path)
         except IncomingError as exc:
             if exc.status >= 500:
-                log.error("event=%s method=%s error=%s", exc.code, request.method, exc)
-            response = error_response(exc, plain=_is_plain(path))
+                log.error("event=%s method=%s error=%s", exc.code, environ["REQUEST_METHOD"], exc)
+            answer = error_answer(exc, plain=_is_plain(path))
         except Exception:
-            log.exception("event=internal_error method=%s", request.method)
-            response = error_response(IncomingError(), plain=_is_plain(path))
-        if body is not None and response.status_code >= 400:
-            body.drain(self.settings.max_chunk_bytes)
-        return response
+            log.exception("event=internal_error method=%s", environ["REQUEST_METHOD"])
+            answer = error_answer(IncomingError(), plain=_is_plain(path))
+        if body is not None:
+            if answer.status >= 400:
+                body.drain(self.settings.max_chunk_bytes)
+            body.close()
+        return answer
 
     def _route(
-        self, request: Request, in_flight: RequestInFlight, body: Body, path: str
-    ) -> Response:
+        self, environ: WSGIEnvironment, in_flight: RequestInFlight, body: Body, path: str
+    ) -> Answer:
         area, _, rest = path.partition("/")
         if area == "frontend":
-            return self._route_frontend(request, in_flight, body, rest)
+            return self._route_frontend(environ, in_flight, body, rest)
         if area == "backend":
-            response = self._backend.answer(request, body, rest)
-            self._background.wake()
-            return response
+            return self._backend.answer(environ, body, rest)
         if path == "health":
-            return self._health(request)
+            return self._health(environ)
         raise NotFound
 
     def _route_frontend(
-        self, request: Request, in_flight: RequestInFlight, body: Body, path: str
-    ) -> Response:
-        if request.method == "OPTIONS":
+        self, environ: WSGIEnvironment, in_flight: RequestInFlight, body: Body, path: str
+    ) -> Answer:
+        method = environ["REQUEST_METHOD"]
+        if method == "OPTIONS":
             # 200, not 204: preflights are refused with a 204 by some old browsers.
-            allowed = Response(content_type="text/plain", charset="UTF-8")
-            allowed.headers["Allow"] = ", ".join(ALLOWED_METHODS)
-            return allowed
+            return text_answer("", headers=(("Allow", ", ".join(ALLOWED_METHODS)),))
         kind, _, upload_id = path.partition("/")
         if kind == "uploads" and upload_id:
             if self._authorize is not None:
-                self._check_right(request, upload_id, self._authorize)
+                self._check_right(environ, upload_id, self._authorize)
             # Not before: whoever has no right must not end the requests of those who have.
-            if request.method in BRINGS_BYTES:
+            if method in BRINGS_BYTES:
                 in_flight.join(upload_id)
-            response = self._native.answer(request, body, upload_id)
-            self._background.wake()
-            return response
-        asset = self._assets.find(path)
+            return self._native.answer(environ, body, upload_id)
+        asset = self._assets.find(path, environ)
         if asset is None:
             raise NotFound
-        if request.method not in ("GET", "HEAD"):
+        if method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         return asset
 
-    def _check_right(self, request: Request, upload_id: str, authorize: Authorize) -> None:
-        action = ACTIONS.get(request.method)
+    def _check_right(self, environ: WSGIEnvironment, upload_id: str, authorize: Authorize) -> None:
+        action = ACTIONS.get(environ["REQUEST_METHOD"])
         if action is None:
             raise MethodNotAllowed(allowed=ALLOWED_METHODS)
-        if not authorize(request.environ, self._engine.load(upload_id), action):
+        if not authorize(environ, self._engine.load(upload_id), action):
             raise Forbidden("you may not do this with this upload; sign in again and go on")
 
-    def _health(self, request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
+    def _health(self, environ: WSGIEnvironment) -> Answer:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
         self._tickets.next_due_at(in_process=True)  # raises if the ticket store does not answer
         room = self._storage.find_room()
@@ -348,21 +340,7 @@ class Incoming:
             raise StorageFull(
                 f"The disk is full: {room.free} bytes are left beside min_free_bytes."
             )
-        return json_response({"status": "ok"})
-
-    def _add_cors_headers(self, request: Request, response: Response) -> None:
-        origins = self.settings.allow_origins or ()
-        origin = request.headers.get("Origin")
-        if "*" in origins:
-            response.headers["Access-Control-Allow-Origin"] = "*"
-        else:
-            response.vary = (*(response.vary or ()), "Origin")
-            if origin is None or origin not in origins:
-                return
-            response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
-        if request.method == "OPTIONS":
-            response.headers.update(list(CORS_HEADERS.items()))
+        return json_answer({"status": "ok"})
 
 
 def _warn_if_open_to_all(folder: Path) -> None:

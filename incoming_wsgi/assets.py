@@ -1,12 +1,13 @@
-"""The files of the browser library, as responses that can be revalidated."""
+"""The files of the browser library, as answers that can be revalidated."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from webob import Response
+from .responses import Answer, Headers, has_already
 
 __all__ = ["Assets"]
 
@@ -14,42 +15,33 @@ __all__ = ["Assets"]
 NAMES = ("incoming.js", "incoming.mjs", "incoming-upload.js", "incoming-upload.mjs")
 # In an installed package, and in the project's own folder.
 FOLDERS = (Path(__file__).with_name("static"), Path(__file__).parent.with_name("static"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Asset:
-    content: bytes
-    etag: str
+CONTENT_TYPE = ("Content-Type", "text/javascript; charset=UTF-8")
 
 
 class Assets:
     """Read at the first request, then kept: a few files of some kilobytes."""
 
     def __init__(self) -> None:
-        self._assets: dict[str, _Asset] | None = None
+        self._assets: dict[str, tuple[str, bytes]] | None = None  # the entity tag, the content
 
-    def find(self, name: str) -> Response | None:
-        """The file `name`, None if there is no such file. It becomes a 304 if the client has it."""
+    def find(self, name: str, environ: Mapping[str, Any]) -> Answer | None:
+        """The file `name`, None if there is no such file; a 304 if the client has it."""
         if self._assets is None:
             self._assets = _read()
-        asset = self._assets.get(name)
-        if asset is None:
+        if name not in self._assets:
             return None
-        response = Response(
-            asset.content,
-            content_type="text/javascript",
-            charset="UTF-8",
-            conditional_response=True,
-        )
-        response.etag = asset.etag
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+        etag, content = self._assets[name]
+        # Kept in a cache, but asked for each time: a page must not get two halves of two versions.
+        validators: Headers = (("ETag", etag), ("Cache-Control", "no-cache"))
+        if has_already(environ, etag):
+            return Answer(304, validators)
+        return Answer(200, (CONTENT_TYPE, *validators), content)
 
 
-def _read() -> dict[str, _Asset]:
+def _read() -> dict[str, tuple[str, bytes]]:
     folder = next(folder for folder in FOLDERS if folder.is_dir())
     contents = {name: (folder / name).read_bytes() for name in NAMES}
     return {
-        name: _Asset(content, hashlib.sha256(content).hexdigest()[:32])
+        name: (f'"{hashlib.sha256(content).hexdigest()[:32]}"', content)
         for name, content in contents.items()
     }

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from webob import Request, Response
+from webob import Request
 
 from .admission import MAX_LENGTH
 from .body import MAX_TEXT, Body, parse_length, shown
@@ -32,7 +32,7 @@ from .errors import (
     UploadNotFound,
     WrongState,
 )
-from .responses import json_response
+from .responses import Answer, json_answer, text_answer
 from .uploads import public_facts
 
 __all__ = ["BackendAPI"]
@@ -54,31 +54,31 @@ class BackendAPI:
             "finish_upload": self.finish_upload,
         }
 
-    def answer(self, request: Request, body: Body, path: str) -> Response:
+    def answer(self, environ: dict[str, Any], body: Body, path: str) -> Answer:
         """`path` is what follows `backend/`. Raises NotFound where there is nothing."""
         if not self._settings.backend_api:
             raise NotFound
-        self._check_access(request.environ)
+        self._check_access(environ)
+        method = environ["REQUEST_METHOD"]
         if path in self._functions:
-            if request.method != "POST":
+            if method != "POST":
                 raise MethodNotAllowed(allowed=("POST",))
-            text = self._functions[path](_Parameters(request, body))
             # No newline at the end: apps take the body as it is.
-            return Response(text, content_type="text/plain", charset="UTF-8")
+            return text_answer(self._functions[path](_Parameters(environ, body)))
         kind, _, rest = path.partition("/")
         upload_id, _, action = rest.partition("/")
         if kind != "uploads" or not upload_id or action not in ("", "retry"):
             raise NotFound
-        return self._answer_upload(request, upload_id, action)
+        return self._answer_upload(method, upload_id, action)
 
-    def _answer_upload(self, request: Request, upload_id: str, action: str) -> Response:
+    def _answer_upload(self, method: str, upload_id: str, action: str) -> Answer:
         if action == "retry":
-            if request.method != "POST":
+            if method != "POST":
                 raise MethodNotAllowed(allowed=("POST",))
-            return json_response(public_facts(self._engine.retry_handover(upload_id)))
-        if request.method not in ("GET", "HEAD"):
+            return json_answer(public_facts(self._engine.retry_handover(upload_id)))
+        if method not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed=("GET", "HEAD"))
-        return json_response(public_facts(self._engine.load(upload_id)))
+        return json_answer(public_facts(self._engine.load(upload_id)))
 
     def new_upload(self, parameters: _Parameters) -> str:
         destination = parameters.get("destType") or "file"
@@ -244,15 +244,15 @@ def _is_loopback(address: str) -> bool:
 class _Parameters:
     """Form values and the query; a form value wins. Raises BadRequest for what cannot be read."""
 
-    def __init__(self, request: Request, body: Body) -> None:
+    def __init__(self, environ: dict[str, Any], body: Body) -> None:
         content = body.read_all(MAX_FORM_BYTES)
-        kind = request.content_type
+        kind = environ.get("CONTENT_TYPE", "").partition(";")[0]
         form: list[tuple[str, str]] = []
         if kind == "multipart/form-data":
-            form = _parse_multipart(request, content)
+            form = _parse_multipart(environ, content)
         elif kind in ("", "application/x-www-form-urlencoded"):
             form = _parse_urlencoded(content)
-        query = request.environ.get("QUERY_STRING", "").encode("latin-1")
+        query = environ.get("QUERY_STRING", "").encode("latin-1")
         # Of a parameter that is there twice the first value counts.
         self._values: dict[str, str] = {}
         for name, value in (*form, *_parse_urlencoded(query)):
@@ -289,18 +289,18 @@ def _parse_urlencoded(text: bytes) -> list[tuple[str, str]]:
         raise BadRequest(f"the parameters must be UTF-8: {exc}") from exc
 
 
-def _parse_multipart(request: Request, content: bytes) -> list[tuple[str, str]]:
+def _parse_multipart(environ: dict[str, Any], content: bytes) -> list[tuple[str, str]]:
     """A file is no value, nor is a form in the form."""
-    environ = {
-        **request.environ,
+    form_alone = {
+        **environ,
         "wsgi.input": io.BytesIO(content),
         "CONTENT_LENGTH": str(len(content)),
-        "CONTENT_TYPE": CHARSET.sub("", request.environ["CONTENT_TYPE"]),
+        "CONTENT_TYPE": CHARSET.sub("", environ["CONTENT_TYPE"]),
         "webob.is_body_seekable": True,  # else it is copied to a file that nobody closes
     }
     parts: list[tuple[str | None, Any]]  # a part may have no name, whatever the stubs say
     try:
-        parts = list(Request(environ).POST.items())
+        parts = list(Request(form_alone).POST.items())
     except Exception as exc:
         # It may name charsets and boundaries that trip the parser in many ways.
         raise BadRequest(f"the parameters cannot be read: {exc}") from exc

@@ -5,35 +5,34 @@ thread does not survive a fork, and not every server says that it has forked. On
 thread, so that an app that takes its time for one upload does not hold up the others. All threads
 are daemons: a process may end at any time, the lease of what it was doing ends by itself.
 
-A process that ends in good order (SIGTERM to a server, Ctrl-C, `sys.exit`) begins nothing more and
-waits for what is under way, so that no app is called twice because of a restart: it does so at its
-exit, which every server comes to, and needs no new thread for it, since Python gives none by then.
+What a request has leased for this process comes as a job without having been looked for, as long as
+there is room, and nothing that was due before waits for room.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
+import math
 import os
+import secrets
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
 
+from .ending import has_ended, is_ending, is_under_way, watch_for_the_exit
 from .errors import IncomingError, LeaseLost
 from .housekeeping import LEASE_S, Housekeeping
+from .threads import Threads
 from .tickets.base import Lease
-from .uploads import log_id, now
+from .uploads import Upload, log_id, now
 
-__all__ = ["Background", "begin_stop", "run_due"]
+__all__ = ["Background", "run_due"]
 
 log = logging.getLogger("incoming_wsgi")
 
 MAX_JOBS = 64  # calls of web apps under way at once, for each process; most of them wait
 RENEW_EVERY_S = LEASE_S / 3
 LOOK_AGAIN_S = 5.0  # what other processes left behind is found after this at the latest
-# How long a process that ends waits for what is under way. Less than the 30 s after which gunicorn
-# kills its workers: what is cut off then would be cut off anyway, and the rest ends in good order.
-STOP_S = 25.0
 
 
 class Background:
@@ -45,7 +44,7 @@ class Background:
     def ensure_running(self) -> None:
         """Cheap when it runs already."""
         dispatcher = self._dispatcher
-        if (dispatcher is not None and dispatcher.is_running_here()) or _is_ending():
+        if (dispatcher is not None and dispatcher.is_running_here()) or is_ending():
             return
         if dispatcher is not None:
             # A lock that came here by fork may be held by a thread that does not exist here.
@@ -60,10 +59,18 @@ class Background:
                 else:
                     self._dispatcher = dispatcher
 
-    def wake(self) -> None:
-        """Something may have become due."""
-        if self._dispatcher is not None and self._dispatcher.is_running_here():
-            self._dispatcher.wake()
+    def look_by(self, due_at: float) -> None:
+        """Something is due at that time."""
+        dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.is_running_here():
+            dispatcher.look_by(due_at)
+
+    def find_slot(self) -> _Slot | None:
+        """For a job whose lease begins in the transaction that makes it; see `last_bytes.py`."""
+        dispatcher = self._dispatcher
+        if dispatcher is None or not dispatcher.is_running_here():
+            return None
+        return dispatcher.find_slot()
 
     def stop(self) -> None:
         """Lease nothing more; what is under way goes on, its leases kept alive, until it has ended
@@ -75,86 +82,34 @@ class Background:
 
 def run_due(housekeeping: Housekeeping) -> int:
     """Do what is due now, one after the other, and return when it is done; how much that was."""
-    jobs = _Jobs(housekeeping, watches=False)
+    ended = threading.Event()
+    jobs = _Jobs(housekeeping, watches=False, ended=lambda _: ended.set())
     done = 0
     # What this run puts off, such as a handover to an app that is down, is not for this run.
     began = now()
-    while not _is_ending() and (lease := housekeeping.lease_due(due_by=began)) is not None:
-        thread = jobs.start(lease)
-        while thread.is_alive():
-            thread.join(RENEW_EVERY_S)
-            jobs.renew()
-        done += 1
+    try:
+        while not is_ending() and (lease := housekeeping.lease_due(due_by=began)) is not None:
+            ended.clear()
+            jobs.start(lease)
+            while not ended.wait(RENEW_EVERY_S):
+                jobs.renew()
+            done += 1
+    finally:
+        jobs.close()
     housekeeping.do_chores()
     return done
-
-
-def begin_stop() -> None:
-    """This process will end: nothing more is begun in it, and STOP_S count from now. May be called
-    in the handler of a signal, and more than once."""
-    global _stop_began
-    if not _is_ending():
-        _stop_began = (os.getpid(), time.monotonic())
-
-
-# Of which process, for a fork takes them along: when it began to end, and what it has under way.
-# Who begins something says so here before looking whether the process ends, and who ends it looks
-# here after saying that: one of the two sees the other.
-_stop_began = (0, 0.0)
-_under_way: dict[object, tuple[int, _Jobs]] = {}
-_waited_in = 0  # the process that has waited at its exit
-
-
-def _is_ending() -> bool:
-    return _stop_began[0] == os.getpid()
-
-
-def _watch_for_the_exit() -> None:
-    """Exit functions run in reverse order. This one comes before what closes the connections of all
-    threads, for that was registered when the first was opened, to lease what is begun now."""
-    atexit.unregister(_end_in_good_order)
-    atexit.register(_end_in_good_order)
-
-
-@atexit.register
-def _end_at_last() -> None:
-    """What is registered anew while exit functions run is not called any more; this is."""
-    _end_in_good_order()
-
-
-def _end_in_good_order() -> None:
-    global _waited_in
-    begin_stop()
-    if _waited_in == os.getpid():
-        return
-    _waited_in = os.getpid()
-    # Whoever asks a second time does not want to wait.
-    with suppress(KeyboardInterrupt, SystemExit):
-        _wait_for_jobs(_stop_began[1] + STOP_S)
-
-
-def _wait_for_jobs(deadline: float) -> None:
-    said = 0
-    while jobs := {jobs for pid, jobs in list(_under_way.values()) if pid == os.getpid()}:
-        count = sum(len(each) for each in jobs)
-        if time.monotonic() >= deadline:
-            log.warning("event=cut_off under_way=%d", count)
-            return
-        if count > said:
-            said = count
-            log.info("event=stopping under_way=%d", count)
-        for each in jobs:
-            each.renew()
-        time.sleep(0.02)
 
 
 class _Dispatcher:
     def __init__(self, housekeeping: Housekeeping) -> None:
         self.pid = os.getpid()
         self._housekeeping = housekeeping
-        self._jobs = _Jobs(housekeeping, watches=True)
+        self._jobs = _Jobs(housekeeping, watches=True, ended=self._ended)
         self._chores = _Chores(housekeeping)
         self._stopping = False
+        self._changed = threading.Event()
+        # Infinite while it looks: what comes then may have come too late for this look.
+        self._next_look_at = math.inf
         self._thread = threading.Thread(target=self._run, name="incoming-background", daemon=True)
 
     def start(self) -> None:
@@ -163,19 +118,36 @@ class _Dispatcher:
     def is_running_here(self) -> bool:
         return self.pid == os.getpid()
 
-    def wake(self) -> None:
-        self._jobs.changed.set()
+    def look_by(self, due_at: float) -> None:
+        if due_at < self._next_look_at:
+            self._changed.set()
+
+    def _ended(self, due_at: float) -> None:
+        """A job has; its upload is due again then."""
+        if self._stopping or self._jobs.are_waited_for:
+            self._changed.set()
+        else:
+            self.look_by(due_at)
+
+    def find_slot(self) -> _Slot | None:
+        slot = self._jobs.find_slot()
+        # Who stops looks what is under way after saying so.
+        if slot is not None and (self._stopping or is_ending()):
+            slot.give_back()
+            return None
+        return slot
 
     def stop(self) -> None:
         self._stopping = True
-        self.wake()
+        self._changed.set()
         # It may be about to start one last job, for which nobody here waits.
         while self._thread.is_alive() and not self._jobs.are_running():
             self._thread.join(0.02)
 
     def _run(self) -> None:
         while not self._stopping or self._jobs.are_running():
-            self._jobs.changed.clear()
+            self._next_look_at = math.inf
+            self._changed.clear()
             pause_s = LOOK_AGAIN_S
             try:
                 pause_s = self._start_what_is_due()
@@ -185,28 +157,33 @@ class _Dispatcher:
                 log.error("event=background_failed error=%s", exc)
             except Exception:
                 log.exception("event=background_failed")
-            self._jobs.changed.wait(pause_s)
+            self._next_look_at = now() + pause_s
+            self._changed.wait(pause_s)
             try:
                 self._jobs.renew()
             except Exception:
                 log.exception("event=renewal_failed")
+        self._jobs.close()
 
     def _start_what_is_due(self) -> float:
         """How long to wait before the next look. Looking is a read: whoever asks for the state of
         an upload does not take part in the queue of writers."""
-        _under_way[self] = (os.getpid(), self._jobs)
+        is_under_way(self, self._jobs)
         try:
             return self._start_until_none_is_due()
         finally:
-            del _under_way[self]
+            has_ended(self)
 
     def _start_until_none_is_due(self) -> float:
-        while self._jobs.have_room() and not self._stopping and not _is_ending():
-            due_at = self._housekeeping.next_due_at()
-            if due_at is None:
+        while not self._stopping and not is_ending():
+            if not self._jobs.have_room():
+                self._jobs.are_waited_for = True
                 break
-            if due_at > now():
-                return min(LOOK_AGAIN_S, due_at - now() + 0.001)
+            due_at = self._housekeeping.next_due_at()
+            pause_s = LOOK_AGAIN_S if due_at is None else due_at - now() + 0.001
+            if due_at is None or due_at > now():
+                self._jobs.are_waited_for = False
+                return min(LOOK_AGAIN_S, pause_s)
             lease = self._housekeeping.lease_due()
             if lease is not None:
                 self._jobs.start(lease)
@@ -215,13 +192,21 @@ class _Dispatcher:
 
 class _Jobs:
     """What is under way in this process, each in a thread of its own, its lease kept alive.
-    `watches`: see `Housekeeping.look_after`."""
 
-    def __init__(self, housekeeping: Housekeeping, *, watches: bool) -> None:
-        self.changed = threading.Event()
+    `watches`: see `Housekeeping.look_after`. `ended` is told of each job that has ended when its
+    upload is due again, as far as that is known: else 0.
+    """
+
+    def __init__(
+        self, housekeeping: Housekeeping, *, watches: bool, ended: Callable[[float], None]
+    ) -> None:
+        self.are_waited_for = False  # something is due, or about to be, and there was no room
         self._watches = watches
+        self._ended = ended
         self._housekeeping = housekeeping
-        self._running: dict[str, Lease] = {}
+        self._threads = Threads("incoming-job")
+        self._lock = threading.Lock()
+        self._running: dict[str, Lease | None] = {}  # None: about to be leased
         self._renewed_at = time.monotonic()
 
     def __len__(self) -> int:
@@ -233,29 +218,46 @@ class _Jobs:
     def are_running(self) -> bool:
         return bool(self._running)
 
-    def start(self, lease: Lease) -> threading.Thread:
-        thread = threading.Thread(
-            target=self._do, args=(lease,), name=f"incoming-{log_id(lease.upload.id)}", daemon=True
-        )
-        self._running[lease.token] = lease
-        _under_way[lease.token] = (os.getpid(), self)
-        _watch_for_the_exit()
-        try:
-            thread.start()
-        except RuntimeError:  # and not for Ctrl-C, by when it may have started
-            self._forget(lease)  # its lease ends, and somebody else will do it
-            raise
-        return thread
+    def close(self) -> None:
+        self._threads.close()
 
-    def _forget(self, lease: Lease) -> None:
-        del self._running[lease.token], _under_way[lease.token]
+    def find_slot(self) -> _Slot | None:
+        with self._lock:
+            self.are_waited_for |= not self.have_room()
+            return None if self.are_waited_for else self._take(secrets.token_hex(16))
+
+    def start(self, lease: Lease) -> None:
+        slot = self._take(lease.token)
+        try:
+            slot.begin(lease, lambda: self._housekeeping.look_after(lease, watches=self._watches))
+        except RuntimeError:  # and not for Ctrl-C, by when it may have started
+            slot.give_back()  # its lease ends, and somebody else will do it
+            raise
+
+    def _take(self, token: str) -> _Slot:
+        self._running[token] = None
+        is_under_way(token, self)
+        watch_for_the_exit()
+        return _Slot(self, token)
+
+    def begin(self, lease: Lease, work: Callable[[], Upload | None]) -> None:
+        self._running[lease.token] = lease
+        self._threads.run(lambda: self._do(lease, work))
+
+    def forget(self, token: str) -> None:
+        self._running.pop(token, None)
+        has_ended(token)
+
+    def lease_end(self) -> float:
+        return self._housekeeping.lease_end()
 
     def renew(self) -> None:
         """Keep the leases of what is running; to be called at least every RENEW_EVERY_S."""
         if time.monotonic() - self._renewed_at >= RENEW_EVERY_S:
             self._renewed_at = time.monotonic()
             for lease in list(self._running.values()):
-                self._renew(lease)
+                if lease is not None:
+                    self._renew(lease)
 
     def _renew(self, lease: Lease) -> None:
         try:
@@ -265,16 +267,34 @@ class _Jobs:
         except IncomingError as exc:
             log.error("upload=%s event=renewal_failed error=%s", log_id(lease.upload.id), exc)
 
-    def _do(self, lease: Lease) -> None:
+    def _do(self, lease: Lease, work: Callable[[], Upload | None]) -> None:
+        upload = None
         try:
-            self._housekeeping.look_after(lease, watches=self._watches)
+            upload = work()
         except IncomingError as exc:
             log.error("upload=%s event=background_failed error=%s", log_id(lease.upload.id), exc)
         except Exception:
             log.exception("upload=%s event=background_failed", log_id(lease.upload.id))
         finally:
-            self._forget(lease)
-            self.changed.set()
+            self.forget(lease.token)
+            self._ended(0.0 if upload is None else upload.due_at)
+
+
+class _Slot:
+    """A job to be, which counts among those that are under way; see `last_bytes.Slot`."""
+
+    def __init__(self, jobs: _Jobs, token: str) -> None:
+        self.token = token
+        self._jobs = jobs
+
+    def lease_end(self) -> float:
+        return self._jobs.lease_end()
+
+    def begin(self, lease: Lease, work: Callable[[], Upload | None]) -> None:
+        self._jobs.begin(lease, work)
+
+    def give_back(self) -> None:
+        self._jobs.forget(self.token)
 
 
 class _Chores:

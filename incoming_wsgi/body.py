@@ -1,4 +1,4 @@
-"""The body of one request, read from `wsgi.input` with exactly the bounds that it announced.
+"""The body of one request, read with exactly the bounds that it announced; how, say readers/.
 
 WebOb's own reader raises on a short read and loses what had arrived, and junk in Content-Length
 reads as "no length" there; so lengths are parsed and bodies read here. What ends a body early, be
@@ -11,10 +11,14 @@ from __future__ import annotations
 import reprlib
 import time
 from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 from .errors import BadRequest, IncompleteBody, LengthRequired, TooLarge
 from .in_flight import RequestInFlight
+from .readers.buffers import BUFFER_BYTES, Buffers
+from .readers.choice import find_reader
+from .storage.base import Block
 
 __all__ = ["MAX_TEXT", "Body", "parse_length", "shown"]
 
@@ -23,37 +27,37 @@ KIB = 1024
 # some tenths of a second at most.
 FIRST_BLOCK_BYTES = 64 * KIB
 MIN_BLOCK_BYTES = 4 * KIB
-MAX_BLOCK_BYTES = 1024 * KIB
+MAX_BLOCK_BYTES = BUFFER_BYTES
 FAST_S = 0.05
 SLOW_S = 0.25
-# uWSGI and mod_wsgi lose the bytes of the read that is running when the client goes away.
-LOSSY_SERVERS = ("uwsgi.version", "mod_wsgi.version")
-LOSSY_BLOCK_BYTES = 64 * KIB
 MAX_DIGITS = 19  # of 2**63 - 1; int() takes its time for thousands
 MAX_TEXT = 4096  # characters of a file name, a relative path, a type, a reason, a parameter
+
+_buffers = Buffers()
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
 
 
 class Body:
-    """Raises BadRequest at construction for a Content-Length that is not a plain number."""
+    """To be closed when its blocks are not needed any more. Raises BadRequest at construction for a
+    Content-Length that is not a plain number."""
 
-    def __init__(self, environ: dict[str, Any], in_flight: RequestInFlight) -> None:
+    def __init__(
+        self, environ: dict[str, Any], in_flight: RequestInFlight, *, fast_reading: bool = True
+    ) -> None:
         announced = environ.get("CONTENT_LENGTH") or None
         self.length: int | None = (
             None if announced is None else parse_length("Content-Length", announced)
         )
         self._coding: str | None = environ.get("HTTP_TRANSFER_ENCODING")
-        self._input = environ["wsgi.input"]
+        self._reader = find_reader(environ, self.length, fast=fast_reading)
         self._in_flight = in_flight
         # Without a length only a server that ends the body itself can be read safely: others would
         # hand over the raw chunked framing, or wait for ever.
         self._terminated = bool(environ.get("wsgi.input_terminated"))
         self._chunked = self._coding is not None and self.length is None
-        self._limit = (
-            LOSSY_BLOCK_BYTES if any(name in environ for name in LOSSY_SERVERS) else MAX_BLOCK_BYTES
-        )
+        self._borrowed: list[bytearray] = []
         self._arrived = 0
         self._ended = False
         self._broke_off = False
@@ -75,24 +79,26 @@ class Body:
         if self._coding.lower() != "chunked":
             raise BadRequest(f"Transfer-Encoding is {shown(self._coding)}; it may be chunked")
 
-    def blocks(self) -> Iterator[bytes]:
-        """All of the body, a block at a time.
+    def blocks(self, *, keep: int = 1) -> Iterator[Block]:
+        """All of the body, a block at a time; each stays as it is until `keep` more are asked for.
 
         Raises LengthRequired before the first, IncompleteBody after the last if the body was
         shorter than announced.
         """
         if self.length is None:
             raise LengthRequired
-        size = min(FIRST_BLOCK_BYTES, self._limit)
-        while self._arrived < self.length:
+        size = FIRST_BLOCK_BYTES
+        for number in cycle(range(keep)):
+            if self._arrived == self.length:
+                return
             began = time.monotonic()
-            block = self._read(min(size, self.length - self._arrived))
+            block = self._read(min(size, self.length - self._arrived), number)
             if not block:
                 raise IncompleteBody(announced=self.length, arrived=self._arrived)
             yield block
             took_s = time.monotonic() - began
             if took_s < FAST_S:
-                size = min(size * 4, self._limit)
+                size = min(size * 4, MAX_BLOCK_BYTES)
             elif took_s > SLOW_S:
                 size = max(size // 4, MIN_BLOCK_BYTES)
 
@@ -107,7 +113,7 @@ class Body:
         else:
             if self.length > max_bytes:
                 raise TooLarge(f"This body may have {max_bytes} bytes; it has {self.length}.")
-            body = b"".join(self.blocks())
+            body = b"".join(bytes(block) for block in self.blocks())
         if len(body) > max_bytes:
             raise TooLarge(f"This body may have {max_bytes} bytes; it has more.")
         return body
@@ -121,25 +127,33 @@ class Body:
                 self._read_terminated(max_bytes)
             return
         left = min(self.length - self._arrived, max_bytes)
-        while left > 0 and (block := self._read(min(left, self._limit))):
+        while left > 0 and (block := self._read(min(left, MAX_BLOCK_BYTES))):
             left -= len(block)
+
+    def close(self) -> None:
+        """The blocks are not needed any more."""
+        while self._borrowed:
+            _buffers.give_back(self._borrowed.pop())
 
     def _read_terminated(self, max_bytes: int) -> bytes:
         parts = []
         left = max_bytes
-        while left > 0 and (block := self._read(min(left, self._limit))):
-            parts.append(block)
+        while left > 0 and (block := self._read(min(left, MAX_BLOCK_BYTES))):
+            parts.append(bytes(block))
             left -= len(block)
         return b"".join(parts)
 
-    def _read(self, size: int) -> bytes:
-        """b"" at the end, however that came."""
+    def _read(self, size: int, number: int = 0) -> Block:
+        """Into the buffer of that number; b"" at the end, however that came."""
         # For one that was ended before its first read something may have come all the same.
         if self._ended or (self._in_flight.is_ended and self._arrived):
             return b""
+        while len(self._borrowed) <= number:
+            self._borrowed.append(_buffers.take())
+        buffer = memoryview(self._borrowed[number])[:size]
         self._in_flight.expect(size)
         try:
-            block: bytes = self._input.read(size)
+            block = self._reader.read(buffer)
         except Exception:  # noqa: BLE001 - every server has its own for a client that is gone
             block = b""
             self._broke_off = True

@@ -38,7 +38,7 @@ from .taking import CompleteUpload
 from .tickets.base import Decide, Lease, TicketStore
 from .uploads import Upload, log_id, now
 
-__all__ = ["Callbacks", "Completion", "unless_due"]
+__all__ = ["Callbacks", "Completion", "new_delivery_id", "unless_due"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -66,12 +66,12 @@ class Completion:
 
     # what changes in the record; handed to `TicketStore.transition`
 
-    def completed(self, _: Upload) -> Mapping[str, Any]:
+    def completed(self, _: Upload, delivery_id: str | None = None) -> Mapping[str, Any]:
         at = now()
         return {
             "completed_at": at,
             "give_up_at": at + self._settings.handover_give_up_s,
-            "delivery_id": str(uuid.uuid4()),
+            "delivery_id": delivery_id or new_delivery_id(),
             "due_at": at,
         }
 
@@ -87,7 +87,7 @@ class Completion:
         tell_app = tell_app and self._can_be_told(upload)
         return {
             "reason": reason,
-            "delivery_id": str(uuid.uuid4()),
+            "delivery_id": new_delivery_id(),
             "attempt": 0,
             "give_up_at": now() + self._settings.handover_give_up_s,
             "notified": not tell_app,
@@ -101,6 +101,10 @@ class Completion:
         return bool(
             upload.signal_finish_url or callbacks.on_cancelled or callbacks.on_finished is None
         )
+
+    def can_call(self, upload: Upload) -> bool:
+        """Whether this process can call the app of an upload."""
+        return upload.signal_finish_url is not None or self._callbacks.on_finished is not None
 
     # what happens
 
@@ -176,13 +180,16 @@ class Completion:
                 raise LeaseLost
             yield
 
-    def hand_over(self, lease: Lease) -> None:
+    def hand_over(self, lease: Lease) -> Upload | None:
         """One attempt: call the app, and let its answer follow. For COMPLETE uploads, and for
-        HANDING_OVER ones whose process has died. Raises LeaseLost if somebody is calling still."""
-        with self._held(lease.upload):
-            self._hand_over(lease)
+        HANDING_OVER ones whose process has died. Raises LeaseLost if somebody is calling still.
 
-    def _hand_over(self, lease: Lease) -> None:
+        Returns the upload as it is then; None if that is not known, for somebody else was faster.
+        """
+        with self._held(lease.upload):
+            return self._hand_over(lease)
+
+    def _hand_over(self, lease: Lease) -> Upload | None:
         upload = lease.upload
         if upload.length == 0 and self._tickets.load(upload.id).attempt == 0:
             # An empty file is made here. A request that is late with it would bring back what the
@@ -190,15 +197,14 @@ class Completion:
             self._storage.seal(upload.id, 0)
         if not self._exists(upload):
             if upload.attempt > 0:
-                self._settle(lease, Event.FINISH, self.finished)
-            else:
-                self.give_up(lease, "the file is not in the storage folder any more")
-            return
+                return self._settle(lease, Event.FINISH, self.finished)
+            return self.give_up(lease, "the file is not in the storage folder any more")
         if upload.state is UploadState.HANDING_OVER and _is_over(upload, upload.due_at):
             # Who made the last attempt died of it when the time was over already: perhaps the
             # attempt is the end of every process, and nobody else would ever give up.
-            self.give_up(lease, "the server's process ended in the middle of the last handover")
-            return
+            return self.give_up(
+                lease, "the server's process ended in the middle of the last handover"
+            )
         upload = self._tickets.transition(
             upload.id,
             Event.HAND_OVER,
@@ -206,10 +212,15 @@ class Completion:
             lease=lease.token,
             keep_lease=True,
         )
-        outcome = self._call(upload)
+        return self.call(Lease(upload, lease.token), self._find_sha256(upload))
+
+    def call(self, lease: Lease, sha256: str | None) -> Upload | None:
+        """The same for who has recorded the attempt already, and holds the upload. `sha256`: of the
+        whole file, if it is known."""
+        upload = lease.upload
+        outcome = self._call(upload, sha256)
         if outcome is None:
-            self.give_up(lease, "the web app does not allow this upload any more")
-            return
+            return self.give_up(lease, "the web app does not allow this upload any more")
         log.info(
             "upload=%s event=handed_over attempt=%d answer=%s reason=%r",
             log_id(upload.id),
@@ -218,37 +229,37 @@ class Completion:
             outcome.reason,
         )
         if outcome.answer is Answer.DONE:
-            self._done(upload)
-        elif outcome.answer is Answer.WAIT:
-            self._waits(upload)
-        elif not self._exists(upload):
-            self._settle(lease, Event.FINISH, self.finished)
-        elif _is_over(upload, now()):
-            self.give_up(lease, outcome.reason)
-        else:
-            due_at = now() + self._pause_s(upload.attempt)
-            self._settle(lease, Event.DELAY, lambda _: {"reason": outcome.reason, "due_at": due_at})
+            return self._done(upload)
+        if outcome.answer is Answer.WAIT:
+            return self._waits(upload)
+        if not self._exists(upload):
+            return self._settle(lease, Event.FINISH, self.finished)
+        if _is_over(upload, now()):
+            return self.give_up(lease, outcome.reason)
+        due_at = now() + self._pause_s(upload.attempt)
+        return self._settle(
+            lease, Event.DELAY, lambda _: {"reason": outcome.reason, "due_at": due_at}
+        )
 
-    def not_confirmed(self, lease: Lease) -> None:
+    def not_confirmed(self, lease: Lease) -> Upload | None:
         """The app said "wait", and its time is over."""
         if self._exists(lease.upload):
             limit = self._settings.confirm_timeout_s
-            self.give_up(lease, f"the web app did not confirm within {limit:g} s")
-        else:
-            self._settle(lease, Event.FINISH, self.finished)
+            return self.give_up(lease, f"the web app did not confirm within {limit:g} s")
+        return self._settle(lease, Event.FINISH, self.finished)
 
-    def give_up(self, lease: Lease, reason: str) -> None:
+    def give_up(self, lease: Lease, reason: str) -> Upload | None:
         due_at = now() + self._settings.keep_failed_s
         log.warning("upload=%s event=given_up reason=%r", log_id(lease.upload.id), reason)
-        self._settle(lease, Event.GIVE_UP, lambda _: {"reason": reason, "due_at": due_at})
+        return self._settle(lease, Event.GIVE_UP, lambda _: {"reason": reason, "due_at": due_at})
 
-    def tell_of_cancellation(self, lease: Lease) -> None:
+    def tell_of_cancellation(self, lease: Lease) -> Upload | None:
         """Call the app once: whatever it answers, it knows. Only a call that did not get through is
         made again. Raises LeaseLost if somebody is calling still."""
         with self._held(lease.upload):
-            self._tell_of_cancellation(lease)
+            return self._tell_of_cancellation(lease)
 
-    def _tell_of_cancellation(self, lease: Lease) -> None:
+    def _tell_of_cancellation(self, lease: Lease) -> Upload | None:
         upload = lease.upload
         if upload.signal_finish_url is not None:
             fields = handover_fields(upload, None)
@@ -259,7 +270,7 @@ class Completion:
         at = now()
         told = outcome.reached or _is_over(upload, at)
         pause_s = self._settings.keep_finished_s if told else self._pause_s(upload.attempt + 1)
-        self._settle(
+        return self._settle(
             lease,
             Event.TELL,
             lambda upload: {
@@ -277,7 +288,7 @@ class Completion:
                 log.exception("upload=%s event=on_cancelled_raised", log_id(upload.id))
         return Outcome(Answer.NONE)
 
-    def _call(self, upload: Upload) -> Outcome | None:
+    def _call(self, upload: Upload, sha256: str | None) -> Outcome | None:
         """None if the app does not want to be called about this upload."""
         try:
             may_hand_over = self._callbacks.may_hand_over
@@ -288,12 +299,10 @@ class Completion:
             return Outcome(Answer.NONE, "the web app could not say whether it allows this upload")
         path = self._storage.locate(upload.id)
         if upload.signal_finish_url is not None:
-            fields = handover_fields(upload, path, self._find_sha256(upload))
+            fields = handover_fields(upload, path, sha256)
             return call_url(upload.signal_finish_url, fields, self._settings)
         assert self._callbacks.on_finished is not None, "leased without a callback"
-        return call_function(
-            self._callbacks.on_finished, CompleteUpload(upload, path, self._find_sha256(upload))
-        )
+        return call_function(self._callbacks.on_finished, CompleteUpload(upload, path, sha256))
 
     def _find_sha256(self, upload: Upload) -> str | None:
         """Of the whole file: known if it came in one chunk with its digest."""
@@ -302,32 +311,41 @@ class Completion:
                 return digest.sha256
         return None
 
-    def _settle(self, lease: Lease, event: Event, decide: Decide) -> None:
+    def _settle(self, lease: Lease, event: Event, decide: Decide) -> Upload | None:
         """What follows from an attempt, unless the app's finish_upload was faster, or this process
         so slow that another took over."""
         with suppress(LeaseLost, WrongState, UploadNotFound):
-            self.clear_away(
-                self._tickets.transition(lease.upload.id, event, decide, lease=lease.token)
-            )
+            upload = self._tickets.transition(lease.upload.id, event, decide, lease=lease.token)
+            self.clear_away(upload)
+            return upload
+        return None
 
-    def _done(self, upload: Upload) -> None:
+    def _done(self, upload: Upload) -> Upload | None:
         """The app said so: it must not be asked again, whoever has the lease by now."""
         with suppress(WrongState, UploadNotFound):
-            self.clear_away(self._tickets.transition(upload.id, Event.FINISH, self.finished))
+            upload = self._tickets.transition(upload.id, Event.FINISH, self.finished)
+            self.clear_away(upload)
+            return upload
+        return None
 
-    def _waits(self, upload: Upload) -> None:
+    def _waits(self, upload: Upload) -> Upload | None:
         """Likewise: the app has the file in its hands, and will confirm."""
         due_at = now() + self._settings.confirm_timeout_s
         with suppress(WrongState, UploadNotFound):
-            self._tickets.transition(
+            return self._tickets.transition(
                 upload.id, Event.WAIT, lambda _: {"reason": None, "due_at": due_at}
             )
+        return None
 
     def _pause_s(self, attempt: int) -> float:
         longest: float = min(
             MAX_RETRY_S, self._settings.handover_retry_s * 2.0 ** min(attempt - 1, 32)
         )
         return longest * random.uniform(0.5, 1.0)
+
+
+def new_delivery_id() -> str:
+    return str(uuid.uuid4())
 
 
 def _is_over(upload: Upload, at: float) -> bool:

@@ -70,6 +70,7 @@ class SettingKeywords(TypedDict, total=False):
     signing_key: str | None
     callback_hosts: Sequence[str] | None
     background: bool
+    fast_reading: bool
     database: str | os.PathLike[str] | None
 
 
@@ -195,6 +196,11 @@ class Settings:
         True,
         "Whether each worker process starts a thread for handovers and housekeeping at its first "
         "request; without it something must run `incoming housekeeping` regularly.",
+    )
+    fast_reading: bool = _setting(
+        True,
+        "Whether bodies are read in the fastest way that the server at hand offers, such as "
+        "straight from gunicorn's connection; false: with wsgi.input.read alone.",
     )
     database: str | os.PathLike[str] | None = _setting(  # noqa: RUF009  it is a field
         None,

@@ -16,6 +16,7 @@ from typing import Any
 from .admission import MAX_LENGTH, Admission
 from .completion import Completion
 from .config import MAX_SECONDS, Settings
+from .digesting import ExpectedDigest
 from .errors import (
     BadRequest,
     BytesLost,
@@ -27,10 +28,11 @@ from .errors import (
 )
 from .file_types import is_accept
 from .hosts import Origin, is_among
-from .receiving import ExpectedDigest, Receiving
+from .last_bytes import Caller, LastBytes
+from .receiving import Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Storage
-from .tickets.base import TicketStore
+from .tickets.base import TicketStore, WriteClaim
 from .uploads import (
     ChunkDigest,
     Upload,
@@ -70,11 +72,13 @@ class Engine:
         storage: Storage,
         completion: Completion,
         settings: Settings,
+        caller: Caller | None = None,
     ) -> None:
         self._tickets = tickets
         self._storage = storage
         self._completion = completion
         self._settings = settings
+        self._caller = caller
         self._admission = Admission(storage=storage, settings=settings)
         self._receiving = Receiving(
             tickets=tickets,
@@ -178,7 +182,7 @@ class Engine:
         """Hand a FAILED upload over again, at once. Raises WrongState for any other."""
         upload = self._tickets.transition(upload_id, Event.RETRY, self._completion.due_again)
         log.info("upload=%s event=retry", log_id(upload_id))
-        return upload
+        return self._announce(upload)
 
     # the client
 
@@ -215,7 +219,7 @@ class Engine:
             upload = self._tickets.load(upload_id)
             _check_not_gone(upload)
             _check_same_file(upload, declaration)
-        return self._complete_if_nothing_is_missing(upload)
+        return self._announce(self._complete_if_nothing_is_missing(upload))
 
     def store(
         self,
@@ -253,7 +257,10 @@ class Engine:
             upload_id, start, stop, decide, admit=self._admission.admit_length
         )
         try:
-            upload = self._receiving.receive(claim, start, blocks, digest)
+            if claim.gaps and _has_all_that_is_missing(claim):
+                upload = self._receive_last(claim, start, blocks, digest)
+            else:
+                upload = self._receiving.receive(claim, start, blocks, digest)
         except BytesLost as exc:
             upload = self._completion.lost(claim.upload, exc)
         except Exception:
@@ -261,6 +268,28 @@ class Engine:
             raise
         upload = self._complete_if_nothing_is_missing(upload)
         self._clear_away_if_gone(upload)
+        return self._announce(upload)
+
+    def _receive_last(
+        self,
+        claim: WriteClaim,
+        start: int,
+        blocks: Iterable[Block],
+        digest: ExpectedDigest | None,
+    ) -> Upload:
+        """With the claim on all that is missing."""
+        is_whole = claim.gaps == ((0, claim.upload.length),)
+        is_sha256 = digest is not None and digest.algorithm == "sha256"
+        with LastBytes(
+            claim.upload,
+            tickets=self._tickets,
+            storage=self._storage,
+            completion=self._completion,
+            caller=self._caller,
+            sha256=digest.value.hex() if digest and is_sha256 and is_whole else None,
+        ) as last:
+            upload = self._receiving.receive(claim, start, blocks, digest, last.seal)
+            last.recorded(upload)
         return upload
 
     def cancel(self, upload_id: str, *, reason: str, tell_app: bool) -> Upload:
@@ -280,7 +309,7 @@ class Engine:
             return upload
         self._storage.delete(upload_id)
         log.info("upload=%s event=cancelled", log_id(upload_id))
-        return upload
+        return self._announce(upload)
 
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
         return self._tickets.find_digests(upload_id)
@@ -293,6 +322,12 @@ class Engine:
         idle_timeout_s = upload.idle_timeout_s or self._settings.idle_timeout_s
         return {"due_at": now() + (SEALING_S if upload.is_complete else idle_timeout_s)}
 
+    def _announce(self, upload: Upload) -> Upload:
+        """To those who look for what is due: it may be due before they look again."""
+        if self._caller is not None:
+            self._caller.look_by(upload.due_at)
+        return upload
+
     def _complete_if_nothing_is_missing(self, upload: Upload) -> Upload:
         if takes_bytes(upload.state) and upload.is_complete:
             return self._completion.complete(upload)
@@ -303,6 +338,11 @@ class Engine:
         if upload.state is UploadState.CANCELLED:
             self._storage.delete(upload.id)
             _check_not_gone(upload)
+
+
+def _has_all_that_is_missing(claim: WriteClaim) -> bool:
+    claimed = sum(stop - start for start, stop in claim.gaps)
+    return claim.upload.received.total_bytes + claimed == claim.upload.length
 
 
 def _can_be_called(url: str) -> bool:

@@ -8,7 +8,7 @@ caller's own session says so. No message shows a path: the path of an upload con
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -68,7 +68,7 @@ class Exchange:
     """Requests over one session, each of which may take `timeout_s` without a sign of life.
 
     Of the last answer: `status`, None if there was none; `retry_after_s`, what it asked for in its
-    Retry-After, None if it did not.
+    Retry-After, None if it did not; `etag`, which stands for what it said, None without one.
     """
 
     def __init__(self, *, timeout_s: float, session: Session | None = None) -> None:
@@ -79,6 +79,7 @@ class Exchange:
         self._timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
         self.status: int | None = None
         self.retry_after_s: float | None = None
+        self.etag: str | None = None
 
     def __enter__(self) -> Exchange:
         return self
@@ -93,17 +94,19 @@ class Exchange:
 
     def facts(self, method: str, url: str, **request: Any) -> dict[str, Any]:
         """The JSON object of the answer. Raises IncomingError for every answer but such a 200."""
-        response = self._send(method, url, **request)
-        try:
-            facts = response.json()
-        except (ValueError, RecursionError) as exc:
-            raise not_incoming(url) from exc
-        if not isinstance(facts, dict):
-            raise not_incoming(url)
-        return facts
+        return _facts_of(self._send(method, url, **request), url)
 
-    def _send(self, method: str, url: str, **request: Any) -> requests.Response:
-        self.status = self.retry_after_s = None
+    def changed_facts(self, url: str, etag: str | None) -> dict[str, Any] | None:
+        """As `facts` for GET; None if it would be what the answer with `etag` has said already."""
+        if etag is None:
+            return self.facts("GET", url)
+        response = self._send("GET", url, headers={"If-None-Match": etag}, good=(200, 304))
+        return None if response.status_code == 304 else _facts_of(response, url)
+
+    def _send(
+        self, method: str, url: str, *, good: Collection[int] = (200,), **request: Any
+    ) -> requests.Response:
+        self.status = self.retry_after_s = self.etag = None
         try:
             response = self._session.request(
                 method, url, timeout=self._timeout, allow_redirects=False, **request
@@ -123,7 +126,8 @@ class Exchange:
         if _is_cut_short(response):
             raise not_incoming(url)
         self.status = response.status_code
-        if self.status != 200:
+        self.etag = response.headers.get("ETag")
+        if self.status not in good:
             self.retry_after_s = _retry_after_s(response)
             raise _error_of(response)
         return response
@@ -147,6 +151,16 @@ def _own_session() -> Session:
     session = requests.Session()
     session.trust_env = False
     return session
+
+
+def _facts_of(response: requests.Response, url: str) -> dict[str, Any]:
+    try:
+        facts = response.json()
+    except (ValueError, RecursionError) as exc:
+        raise not_incoming(url) from exc
+    if not isinstance(facts, dict):
+        raise not_incoming(url)
+    return facts
 
 
 def _is_cut_short(response: requests.Response) -> bool:

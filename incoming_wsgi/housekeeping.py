@@ -63,26 +63,33 @@ class Housekeeping:
 
     def lease_due(self, due_by: float | None = None) -> Lease | None:
         """What was due by then, or is now."""
-        at = now()
         return self._tickets.lease_due(
-            at if due_by is None else due_by, at + LEASE_S, in_process=self._in_process
+            now() if due_by is None else due_by, self.lease_end(), in_process=self._in_process
         )
 
+    def lease_end(self) -> float:
+        """Of a lease that begins now, or is renewed."""
+        return now() + LEASE_S
+
     def renew(self, lease: Lease) -> None:
-        self._tickets.renew_lease(lease, now() + LEASE_S)
+        self._tickets.renew_lease(lease, self.lease_end())
 
     def next_due_at(self) -> float | None:
         return self._tickets.next_due_at(in_process=self._in_process)
 
-    def look_after(self, lease: Lease, *, watches: bool = False) -> None:
+    def look_after(self, lease: Lease, *, watches: bool = False) -> Upload | None:
         """Do what is due for the leased upload. If the client or another process is faster, leave
-        it to them. `watches`: the caller looks all the time, so that nothing is due for long."""
+        it to them. `watches`: the caller looks all the time, so that nothing is due for long.
+
+        Returns the upload as it is then, if it is known.
+        """
         try:
-            self._look_after(lease, watches=watches)
+            return self._look_after(lease, watches=watches)
         except LeaseLost:
             log.debug("upload=%s event=lease_lost", log_id(lease.upload.id))
+            return None
 
-    def _look_after(self, lease: Lease, *, watches: bool) -> None:
+    def _look_after(self, lease: Lease, *, watches: bool) -> Upload | None:
         upload = lease.upload
         is_late = watches and now() - upload.due_at > LATE_S
         if takes_bytes(upload.state):
@@ -91,24 +98,25 @@ class Housekeeping:
             stored = upload.is_complete and upload.state is UploadState.UPLOADING
             if not stored and is_late:
                 self._put_off(lease)
-                return
+                return None
             step = self._complete if stored else self._expire
             lease = step(lease)
             upload = lease.upload
             if upload.signal_finish_url is None and not self._in_process:
-                return  # what follows is a call of a function that this process does not have
+                return None  # what follows is a call of a function that this process does not have
         if upload.state in (UploadState.COMPLETE, UploadState.HANDING_OVER):
-            self._completion.hand_over(lease)
-        elif upload.state is UploadState.AWAITING_CONFIRMATION:
-            self._completion.not_confirmed(lease)
-        elif upload.state is UploadState.CANCELLED and not upload.notified:
+            return self._completion.hand_over(lease)
+        if upload.state is UploadState.AWAITING_CONFIRMATION:
+            return self._completion.not_confirmed(lease)
+        if upload.state is UploadState.CANCELLED and not upload.notified:
             self.renew(lease)  # a call cannot be taken back: make sure that it is ours to make
             self._storage.delete(upload.id)
-            self._completion.tell_of_cancellation(lease)
-        elif upload.state is UploadState.FAILED and is_late:
+            return self._completion.tell_of_cancellation(lease)
+        if upload.state is UploadState.FAILED and is_late:
             self._put_off(lease)
         else:
             self._forget(lease)
+        return None
 
     def _complete(self, lease: Lease) -> Lease:
         return Lease(self._completion.complete(lease.upload, lease=lease.token), lease.token)

@@ -22,7 +22,9 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from .errors import Unavailable
@@ -56,7 +58,9 @@ class InFlight:
         """Also in a process that was forked: the requests there were others, and a lock may be held
         by a thread that is not here."""
         self._lock = threading.Lock()
-        self._requests: dict[RequestInFlight, None] = {}  # the oldest first
+        # By upload, None for those of no upload; the oldest first. A new one is weighed against
+        # those of its own upload alone, however many there are.
+        self._requests: dict[str | None, dict[RequestInFlight, None]] = {}
         self._is_watched = False
         self._pid = os.getpid()
 
@@ -72,18 +76,17 @@ class InFlight:
                 if self._pid != os.getpid():
                     self._start()
         with self._lock:
-            if upload_id is not None:
-                self._make_room(upload_id)
+            others = self._requests.setdefault(upload_id, {})
+            if upload_id is not None and len(others) >= self._max_requests:
+                self._make_room(others)
             request.upload_id = upload_id
-            self._requests[request] = None
+            others[request] = None
             if request.connection is not None and self._s_per_byte and not self._is_watched:
                 self._watch()
 
-    def _make_room(self, upload_id: str) -> None:
+    def _make_room(self, requests: Iterable[RequestInFlight]) -> None:
         """End the oldest requests of an upload if it has too many; with the lock held."""
-        others = [
-            other for other in self._requests if other.upload_id == upload_id and not other.is_ended
-        ]
+        others = [other for other in requests if not other.is_ended]
         excess = max(len(others) + 1 - self._max_requests, 0)
         oldest = [other for other in others if other.connection is not None][:excess]
         if len(oldest) < excess:
@@ -97,7 +100,10 @@ class InFlight:
     def remove(self, request: RequestInFlight) -> None:
         if self._pid == os.getpid():
             with self._lock:
-                self._requests.pop(request, None)
+                others = self._requests.get(request.upload_id, {})
+                others.pop(request, None)
+                if not others:
+                    self._requests.pop(request.upload_id, None)
 
     def _watch(self) -> None:
         """Start the thread that ends what is too slow. It is there while there is anything to
@@ -118,7 +124,7 @@ class InFlight:
                 if not self._is_watched:
                     return
                 now = time.monotonic()
-                for request in self._requests:
+                for request in chain.from_iterable(self._requests.values()):
                     if request.due < now and not request.is_ended:
                         request.end("too_slow")
 
@@ -129,6 +135,19 @@ class RequestInFlight:
     The reserve is the time for which its bytes may stay away. They fill it up again, never beyond
     what it was at the beginning. Only the time of reading counts, not what is done with the bytes.
     """
+
+    __slots__ = (
+        "_began",
+        "_full_reserve_s",
+        "_is_known",
+        "_reserve_s",
+        "_room",
+        "_s_per_byte",
+        "connection",
+        "due",
+        "is_ended",
+        "upload_id",
+    )
 
     def __init__(
         self,

@@ -88,6 +88,11 @@ class RangeSet:
             gaps.append((start, stop))
         return tuple(gaps)
 
+    def touching(self, start: int, stop: int) -> tuple[Range, ...]:
+        """Those of the ranges, whole, that overlap or touch `[start, stop)`."""
+        first, last = self._touching(start, stop)
+        return self.ranges[first:last]
+
     def within(self, start: int, stop: int) -> tuple[Range, ...]:
         """The parts of `[start, stop)` that are in the set, in order."""
         _check(start, stop)

@@ -11,30 +11,22 @@ whether a newer request has taken the range over.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
+from .digesting import Digester, ExpectedDigest
 from .errors import DigestMismatch, Superseded
 from .ranges import Range
 from .states import takes_bytes
 from .storage.base import Block, Storage, Writer
-from .tickets.base import Decide, TicketStore, WriteClaim
+from .tickets.base import Decide, Then, TicketStore, WriteClaim
 from .uploads import ChunkDigest, Upload
 
-__all__ = ["ExpectedDigest", "Receiving"]
+__all__ = ["Receiving"]
 
 RECORD_EVERY_S = 1.0  # what a killed worker loses of a slow line at most
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedDigest:
-    """`algorithm` as hashlib has it, `value` the raw digest of the whole body."""
-
-    algorithm: str
-    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +40,59 @@ class Receiving:
     """What every record of progress changes besides: the idle clock."""
 
     def receive(
-        self, claim: WriteClaim, start: int, blocks: Iterable[Block], digest: ExpectedDigest | None
+        self,
+        claim: WriteClaim,
+        start: int,
+        blocks: Iterable[Block],
+        digest: ExpectedDigest | None,
+        seal: Callable[[], Then] | None = None,
     ) -> Upload:
         """Store `blocks`, the bytes from `start` on, as far as they fill gaps of `claim`.
 
-        `blocks` is read to its end, or until somebody else takes over. Returns the upload with what
-        was recorded. Raises Superseded, DigestMismatch (nothing recorded), and whatever `blocks`,
-        storage or ticket store raise; what had been stored by then is recorded, except what a
-        digest that has proved wrong covers.
+        `blocks` is read to its end, or until somebody else takes over; with a digest each must stay
+        as it is until two more have been read. Returns the upload with what was recorded. Raises
+        Superseded, DigestMismatch (nothing recorded), and whatever `blocks`, storage or ticket
+        store raise; what had been stored by then is recorded, except what a digest that has proved
+        wrong covers.
+
+        `seal`, for a claim that has all that is missing of the upload, is called when all of it is
+        stored; what it returns follows the record.
         """
-        checking = hashlib.new(digest.algorithm) if digest else None
+        with Digester(digest.algorithm) if digest else nullcontext() as digester:
+            return self._receive(claim, start, blocks, digest, digester, seal)
+
+    def _receive(
+        self,
+        claim: WriteClaim,
+        start: int,
+        blocks: Iterable[Block],
+        digest: ExpectedDigest | None,
+        digester: Digester | None,
+        seal: Callable[[], Then] | None,
+    ) -> Upload:
         if not claim.gaps:
             for block in blocks:
-                if checking:
-                    checking.update(block)
-            _verify(checking, digest)
+                if digester:
+                    digester.update(block)
+            _verify(digester, digest)
             return claim.upload
-        create = not claim.upload.received.ranges
+        create = claim.upload.received.total_bytes == 0
         with self.storage.open_writer(claim.upload.id, create=create) as writer:
             if create:
                 self._check_not_late(claim, writer)
             if claim.displaced:
                 writer.fence()
-            progress = _Progress(self, claim, writer, provisional=checking is not None)
+            progress = _Progress(self, claim, writer, provisional=digester is not None)
             position = start
             try:
                 for block in blocks:
-                    if checking:
-                        checking.update(block)
+                    if digester:
+                        digester.update(block)
                     progress.store(position, block)
                     position += len(block)
                     progress.record_now_and_then()
-                _verify(checking, digest)
+                _verify(digester, digest)
+                then = seal() if seal and position >= claim.gaps[-1][1] else None
             except DigestMismatch:
                 progress.forget()
                 raise
@@ -91,6 +104,7 @@ class Receiving:
             upload = progress.record(
                 release=True,
                 digest=_to_keep(digest, start, position) if is_whole else None,
+                then=then,
             )
         # What a newer request took away before the record is not stored, nor to be called so.
         if takes_bytes(upload.state) and not upload.received.covers(start, position):
@@ -138,11 +152,13 @@ class _Progress:
             self._recorded_at = time.monotonic()
             self.record(release=False)
 
-    def record(self, *, release: bool, digest: ChunkDigest | None = None) -> Upload:
+    def record(
+        self, *, release: bool, digest: ChunkDigest | None = None, then: Then | None = None
+    ) -> Upload:
         """Record what has been written, or, while a digest is still to be checked and the request
-        goes on, only that there is life."""
+        goes on, only that there is life. With `then` it has been sealed."""
         ranges = () if self._provisional and not release else tuple(self._written)
-        if ranges and self._receiving.sync:
+        if ranges and self._receiving.sync and then is None:
             try:
                 self._writer.flush()
             except BaseException:
@@ -155,6 +171,7 @@ class _Progress:
             release=release,
             synced=self._receiving.sync,
             digest=digest,
+            then=then,
         )
         if ranges:
             self._written.clear()
@@ -173,12 +190,13 @@ def _overlaps(gaps: Iterable[Range], start: int, stop: int) -> Iterator[Range]:
             yield first, last
 
 
-def _verify(checking: Any, digest: ExpectedDigest | None) -> None:
-    if digest and checking.digest() != digest.value:
+def _verify(digester: Digester | None, digest: ExpectedDigest | None) -> None:
+    if digester is None or digest is None:
+        return
+    computed = digester.digest()
+    if computed != digest.value:
         raise DigestMismatch(
-            algorithm=digest.algorithm,
-            expected=digest.value.hex(),
-            computed=checking.hexdigest(),
+            algorithm=digest.algorithm, expected=digest.value.hex(), computed=computed.hex()
         )
 
 

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from .errors import FileChanged
@@ -111,6 +111,8 @@ class RemoteUpload:
         self.exchange = exchange
         self.log_id = log_id(url.rpartition("/")[2])
         self._url = url
+        self._seen: SentUpload | None = None  # the last answer to `query`
+        self._etag: str | None = None  # its entity tag
 
     def declare(self, file: LocalFile) -> SentUpload:
         said = {
@@ -130,13 +132,21 @@ class RemoteUpload:
             "Content-Digest": f"sha-256=:{digest}:",
             "If-Match": f'"{upload.file_tag}"',
         }
-        upload = self._describe(self.exchange.facts("PUT", self._url, data=part, headers=headers))
-        if not upload.received.covers(part.start, part.stop):
+        facts = self.exchange.facts("PUT", self._url, data=part, headers=headers)
+        stored = self._describe(facts)
+        if not stored.received.covers(part.start, part.stop):
             raise not_incoming(self._url)
-        return upload
+        if "received_near" in facts:  # of very many ranges those near the part
+            return replace(stored, received=RangeSet.of((*upload.received, *stored.received)))
+        return stored
 
     def query(self) -> SentUpload:
-        return self._describe(self.exchange.facts("GET", self._url))
+        """How things stand; costs little as long as nothing changes."""
+        facts = self.exchange.changed_facts(self._url, self._etag)
+        if facts is not None:
+            self._seen, self._etag = self._describe(facts), self.exchange.etag
+        assert self._seen is not None, "there was a tag, so there was an answer"
+        return self._seen
 
     def find_digests(self) -> list[tuple[int, int, str]]:
         """Start, stop and SHA-256 (hex) of stored chunks, as far as the server knows any."""

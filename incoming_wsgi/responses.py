@@ -1,30 +1,78 @@
-"""How JSON and errors look on the wire."""
+"""What goes back to a client: one small value, which is itself the WSGI application that sends it.
+
+Every answer of this application is one of these, whoever gives it: so what all of them carry can be
+added in one place, `app.py`, and HEAD, lengths and empty bodies are right for all.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-
-from webob import Response
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from .errors import IncomingError, MethodNotAllowed
 
-__all__ = ["error_response", "json_response"]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
 
+__all__ = [
+    "NO_STORE",
+    "Answer",
+    "Headers",
+    "error_answer",
+    "has_already",
+    "json_answer",
+    "text_answer",
+]
+
+Headers = tuple[tuple[str, str], ...]
+
+# Never from a cache: the answer is about this moment.
+NO_STORE = ("Cache-Control", "no-store")
 # For how long a client had better wait: a busy database passes, a full disk takes somebody to mend.
 RETRY_AFTER_S = {429: 60, 503: 2, 507: 10}
+REASONS = {int(status): status.phrase for status in HTTPStatus}
+WITHOUT_BODY = (204, 304)  # nor a length: RFC 9110, 8.6
 
 
-def json_response(facts: Mapping[str, object], *, status: int = 200) -> Response:
-    """Never from a cache: the answer is about this moment."""
-    response = Response(
-        json.dumps(facts), status=status, content_type="application/json", charset="UTF-8"
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`headers` are ASCII; there is no Content-Length among them, and none of the connection."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+    def with_headers(self, headers: Headers) -> Answer:
+        return Answer(self.status, self.headers + headers, self.body)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        headers = list(self.headers)
+        if self.status not in WITHOUT_BODY:
+            headers.append(("Content-Length", str(len(self.body))))
+        start_response(f"{self.status} {REASONS.get(self.status, 'Other')}", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
 
 
-def error_response(error: IncomingError, *, plain: bool) -> Response:
+def text_answer(text: str, *, status: int = 200, headers: Headers = ()) -> Answer:
+    content_type = ("Content-Type", "text/plain; charset=UTF-8")
+    return Answer(status, (content_type, *headers), text.encode())
+
+
+def json_answer(
+    facts: Mapping[str, object],
+    *,
+    status: int = 200,
+    content_type: str = "application/json",
+    headers: Headers = (),
+) -> Answer:
+    content = json.dumps(facts).encode()
+    return Answer(status, (("Content-Type", content_type), NO_STORE, *headers), content)
+
+
+def error_answer(error: IncomingError, *, plain: bool) -> Answer:
     """As the original's plain text, or as a problem (RFC 9457) with our stable `code`.
 
     What went wrong inside is for the log, not for whoever asked: paths and SQL stay here.
@@ -33,23 +81,33 @@ def error_response(error: IncomingError, *, plain: bool) -> Response:
         hidden = IncomingError("The upload server has trouble; its log says more. Try again later.")
         hidden.code = error.code
         error = hidden
-    if plain:
-        response = Response(
-            str(error), status=error.status, content_type="text/plain", charset="UTF-8"
-        )
-    else:
-        problem = {
-            "type": "about:blank",
-            "title": type(error).__name__,
-            "status": error.status,
-            "code": error.code,
-            "detail": str(error),
-            **error.evidence(),
-        }
-        response = json_response(problem, status=error.status)
-        response.content_type = "application/problem+json"
+    headers: Headers = ()
     if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = ", ".join(error.allowed)
+        headers += (("Allow", ", ".join(error.allowed)),)
     if error.status in RETRY_AFTER_S:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S[error.status])
-    return response
+        headers += (("Retry-After", str(RETRY_AFTER_S[error.status])),)
+    if plain:
+        return text_answer(str(error), status=error.status, headers=headers)
+    problem = {
+        "type": "about:blank",
+        "title": type(error).__name__,
+        "status": error.status,
+        "code": error.code,
+        "detail": str(error),
+        **error.evidence(),
+    }
+    return json_answer(
+        problem, status=error.status, content_type="application/problem+json", headers=headers
+    )
+
+
+def has_already(environ: Mapping[str, Any], etag: str) -> bool:
+    """Whether the client says (If-None-Match) that it has what `etag`, quotes and all, stands for.
+
+    Compared weakly, as RFC 9110 13.1.2 has it: a proxy that compresses an answer weakens its tag.
+    """
+    known: str | None = environ.get("HTTP_IF_NONE_MATCH")
+    if known is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in known.split(",")]
+    return etag in tags or tags == ["*"]

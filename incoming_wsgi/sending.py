@@ -246,6 +246,10 @@ class _Sender:
                 self._bear(trouble)
             return self._persist(lambda: self._remote.declare(self._file))
         self._chunk_size.took(time.monotonic() - began)
+        if not upload.missing and takes_bytes(upload.state):
+            # What several answers have said together may not hold any more: after a crash of its
+            # machine a server asks for some of it again.
+            return self._persist(self._remote.query)
         return upload
 
     def _persist(self, step: Callable[[], SentUpload]) -> SentUpload:

@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from .app import Incoming
-from .background import begin_stop
+from .ending import begin_stop
 from .logs import LOGGING
 from .standalone import make_application
 

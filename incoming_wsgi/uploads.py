@@ -100,7 +100,7 @@ class Upload:
     @property
     def is_complete(self) -> bool:
         """Nothing is missing. False as long as the length is unknown."""
-        return self.length is not None and self.received.covers(0, self.length)
+        return self.received.total_bytes == self.length
 
     @property
     def missing(self) -> tuple[tuple[int, int], ...]:

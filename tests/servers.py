@@ -7,7 +7,7 @@
         server.start()      # again, on the same port
 
 Whatever the test does, nothing that was started here is left running. The other servers that people
-use take the same arguments: `waitress`, `uwsgi`, `cheroot`, `wsgiref`.
+use take the same arguments: `waitress`, `uwsgi`, `granian`, `cheroot`, `wsgiref`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ __all__ = [
     "Server",
     "cheroot",
     "free_port",
+    "granian",
     "gunicorn",
     "serving",
     "uwsgi",
@@ -203,6 +204,22 @@ def uwsgi(
     command += ["--http-socket", f"{HOST}:{port}", "--master", "--die-on-term", "--need-app"]
     command += ["--enable-threads", "--threads", "4", "--disable-logging"]
     return Server([*command, *arguments], port=port, folder=folder, environ=environ)
+
+
+def granian(
+    application: str,
+    *arguments: str,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Server:
+    """granian with one process of eight threads, not yet started; see `gunicorn`."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST]
+    command += ["--port", str(port), "--blocking-threads", "8"]
+    # A worker that is told to end while it is being born misses it, and would never end.
+    command += ["--workers-kill-timeout", "30"]
+    return Server([*command, *arguments, application], port=port, folder=folder, environ=environ)
 
 
 def cheroot(

@@ -99,6 +99,7 @@ UNIT_AND_DEFAULT = {
     "signing_key": ("TEXT", "none"),
     "callback_hosts": ("HOST,…", "none"),
     "background": ("TRUE|FALSE", "true"),
+    "fast_reading": ("TRUE|FALSE", "true"),
     "database": ("TEXT", "none"),
 }
 

@@ -41,6 +41,7 @@ from incoming_wsgi import (
     WrongState,
 )
 from incoming_wsgi.client import Handover, HandoverFailed, IncomingClient, upload_file
+from incoming_wsgi.dialects import native
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -992,6 +993,73 @@ def test_an_answer_that_is_none_of_incomings_does_not_count(incoming, file, cont
     assert isinstance(trouble, Unavailable)
     assert "an answer that no Incoming server gives" in str(trouble)
     assert taken == [("Überfahrt 1.bin", content)]
+
+
+def test_of_very_many_ranges_none_is_sent_twice(incoming, file, content, taken, monkeypatch):
+    """The answers to chunks do not tell all of them then."""
+    monkeypatch.setattr(native, "MAX_RANGES_AFTER_PUT", 1)
+    man = MiddleMan(incoming)
+    with serving(man) as url:
+        target = upload_url(url, incoming)
+        for start in range(100_000, 1_300_000, 200_000):
+            headers = {"Content-Range": f"bytes {start}-{start + 99_999}/1300000"}
+            chunk = content[start : start + 100_000]
+            requests.put(target, headers=headers, data=chunk, timeout=30).raise_for_status()
+        man.puts.clear()
+        seen = []
+        sent = upload_file(file, target, progress=lambda stored, _: seen.append(stored))
+    assert man.puts == [100_000] * 7
+    assert seen == list(range(600_000, 1_300_001, 100_000))
+    assert sent.received.ranges == ((0, 1_300_000),)
+    assert taken == [("Überfahrt 1.bin", content)]
+
+
+def test_what_a_server_has_forgotten_meanwhile_is_sent_again(
+    incoming, file, content, taken, monkeypatch
+):
+    """As after a crash of its machine, though the answers to chunks do not tell of it."""
+    monkeypatch.setattr(native, "MAX_RANGES_AFTER_PUT", 0)
+
+    def crash(environ, start_response, app):
+        incoming._tickets.forget_unsynced(environ["PATH_INFO"].rpartition("/")[2])
+        return app(environ, start_response)
+
+    def pass_on(environ, start_response, app):
+        return app(environ, start_response)
+
+    man = MiddleMan(incoming, pass_on, crash)
+    with serving(man) as url:
+        upload_file(file, upload_url(url, incoming), chunk_bytes=650_000, wait=False)
+    assert man.puts == [650_000] * 3
+    wait_until(lambda: taken, "the handover")
+    assert taken == [("Überfahrt 1.bin", content)]
+
+
+def test_as_long_as_nothing_changes_waiting_costs_little(tmp_path, file):
+    answers = []
+
+    def counted(environ, start_response):
+        def start(status, headers, exc_info=None):
+            if environ["REQUEST_METHOD"] == "GET":
+                answers.append(int(status[:3]))
+            return start_response(status, headers, exc_info)
+
+        parts = incoming(environ, start)
+        ticket = environ["PATH_INFO"].rpartition("/")[2]
+        waits = incoming.status(ticket).state is UploadState.AWAITING_CONFIRMATION
+        if waits and (answers.count(304) >= 2 or len(answers) > 8):
+            incoming.finish_upload(ticket)
+        return parts
+
+    incoming = Incoming(tmp_path / "storage", on_finished=lambda upload: "wait")
+    with serving(counted) as url:
+        sent = upload_file(file, upload_url(url, incoming))
+    incoming.close()
+    assert sent.state is UploadState.FINISHED
+    # In full the first answer and the last, and one for each other state that was seen.
+    assert (answers[0], answers[-1]) == (200, 200)
+    assert answers.count(304) >= 2
+    assert answers.count(200) <= 4
 
 
 def test_a_session_of_ones_own_is_used_and_stays_open(incoming, file):

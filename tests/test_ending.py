@@ -152,7 +152,9 @@ def test_incoming_serve_begins_no_handover_after_sigterm(tmp_path):
 SCRIPT = """
 import logging, signal, sys, threading, time
 import incoming_wsgi.background as background
+import incoming_wsgi.ending as ending
 from incoming_wsgi import Incoming
+from incoming_wsgi.engine import Declaration
 
 def say(text):
     sys.stdout.write(text + "\\n")
@@ -166,6 +168,8 @@ logging.getLogger("incoming_wsgi").addHandler(Say())
 logging.getLogger("incoming_wsgi").setLevel("INFO")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 folder, scenario = sys.argv[1:]
+stored = scenario.endswith(" stored")
+scenario = scenario.removesuffix(" stored")
 release = threading.Event()
 
 def take(upload):
@@ -175,13 +179,15 @@ def take(upload):
 
 incoming = Incoming(folder, on_finished=take, background=scenario != "housekeeping")
 if scenario == "cut off":
-    background.STOP_S = 0.2
+    ending.STOP_S = 0.2
 incoming.start_background()
 if scenario != "idle":
-    upload_id = incoming.new_upload(length=0)
-    incoming._engine.declare(upload_id, __import__("incoming_wsgi.engine").engine.Declaration(0))
+    upload_id = incoming.new_upload()
     say(upload_id)
-    incoming._background.wake()
+    if stored:
+        incoming._engine.store(upload_id, start=0, stop=3, length=3, blocks=[b"all"])
+    else:
+        incoming._engine.declare(upload_id, Declaration(0))
 say("ready")
 if scenario == "renewed":
     background.RENEW_EVERY_S = 0.1
@@ -189,7 +195,7 @@ if scenario == "housekeeping":
     background.RENEW_EVERY_S = 0.1
     incoming.do_housekeeping()
 if scenario == "closed":
-    while not background._under_way:
+    while not ending._under_way:
         time.sleep(0.01)
     incoming.close()
 sys.stdin.readline()  # Ctrl-C comes here, or the end of the script
@@ -245,7 +251,7 @@ def test_ctrl_c_waits_for_what_is_under_way_and_a_second_one_does_not(tmp_path):
         assert process.stderr.read().count("Traceback") == 1
 
 
-@pytest.mark.parametrize("scenario", ["last words", "closed"])
+@pytest.mark.parametrize("scenario", ["last words", "closed", "last words stored", "closed stored"])
 def test_a_script_that_ends_waits_for_what_is_under_way(tmp_path, scenario):
     with script(tmp_path, scenario) as process:
         lines = read_until(process, "asked")
@@ -266,7 +272,7 @@ def test_what_takes_too_long_is_cut_off(tmp_path):
         assert process.wait(STEP_S) == 0
 
 
-@pytest.mark.parametrize("scenario", ["renewed", "housekeeping"])
+@pytest.mark.parametrize("scenario", ["renewed", "renewed stored", "housekeeping"])
 def test_what_is_under_way_keeps_its_lease_while_the_process_ends(tmp_path, scenario):
     with script(tmp_path, scenario) as process:
         lines = read_until(process, "asked")

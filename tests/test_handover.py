@@ -508,7 +508,7 @@ def test_a_process_that_can_start_no_thread_loses_no_handover(make, monkeypatch)
             "a lease",
         )
         patched.undo()
-        incoming._background.wake()
+        incoming._background.look_by(0.0)
         wait_for_state(incoming, upload_id, "FINISHED")
 
 
@@ -1263,6 +1263,31 @@ def test_uploads_whose_app_takes_its_time_do_not_hold_up_the_others(make):
         upload(incoming, upload_id)
         wait_for_state(incoming, upload_id, "FINISHED")
         release.set()
+
+
+def test_where_there_is_no_room_for_another_call_who_was_first_is_called_first(make, monkeypatch):
+    """Who comes when there is room again, and has not been looked who waits for it."""
+    monkeypatch.setattr("incoming_wsgi.background.MAX_JOBS", 1)
+    taken, go_on, may_look = [], threading.Semaphore(0), threading.Event()
+
+    def take(complete) -> None:
+        taken.append(complete.id)
+        go_on.acquire()
+
+    incoming = make(on_finished=take)
+    look = incoming._housekeeping.next_due_at
+    monkeypatch.setattr(incoming._housekeeping, "next_due_at", lambda: may_look.wait(60) and look())
+    first, second, third = (incoming.new_upload() for _ in range(3))
+    upload(incoming, first)
+    wait_until(lambda: taken, "the first call")
+    upload(incoming, second)
+    go_on.release()
+    wait_for_state(incoming, first, "FINISHED")
+    upload(incoming, third)
+    may_look.set()
+    go_on.release(2)
+    wait_for_state(incoming, third, "FINISHED")
+    assert taken == [first, second, third]
 
 
 def test_records_are_forgotten_when_their_time_is_over(make, tmp_path):

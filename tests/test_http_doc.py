@@ -49,6 +49,7 @@ def test_the_commands_of_the_document_do_what_it_says(tmp_path):
     assert json.loads(record)["signal_finish_url"].endswith("/upload_finished")
     assert json.loads(refused)["code"] == "wrong_state"
     assert answered == "done"
+    assert views.pop(3) == "304"
     assert [json.loads(view)["received"] for view in views] == [[], [[6, 11]], [[6, 11]], [[0, 11]]]
     assert json.loads(cancelled)["state"] == "CANCELLED"
     assert json.loads(health) == {"status": "ok"}

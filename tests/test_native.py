@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -114,6 +116,108 @@ def test_the_version_segment_may_be_left_out(app, url, version):
 
 def test_head_is_get_without_a_body(app, url):
     assert app.head(url).body == b""
+
+
+# asking again
+
+
+def ask_again(app, url, tag, **more):
+    return app.get(url, headers={"If-None-Match": tag}, **more)
+
+
+def test_who_has_the_answer_already_is_told_so_and_no_more(app, url):
+    first = app.get(url)
+    tag = first.headers["ETag"]
+    assert tag[0] == tag[-1] == '"'  # a strong one
+    for method in (app.get, app.head):
+        again = method(url, headers={"If-None-Match": tag})
+        assert (again.status_code, again.body) == (304, b"")
+        assert again.headers["ETag"] == tag
+        assert again.headers["Cache-Control"] == "no-store"
+        assert "Content-Type" not in again.headers
+        assert "Content-Length" not in again.headers
+        assert method(url).headers["ETag"] == tag
+
+
+@pytest.mark.parametrize("known", ["*", " * ", "W/{tag}", '"a", {tag}', '"a",W/{tag} , "b"'])
+def test_the_tag_is_found_in_every_spelling(app, url, known):
+    tag = app.get(url).headers["ETag"]
+    assert ask_again(app, url, known.format(tag=tag)).status_code == 304
+
+
+@pytest.mark.parametrize("known", ["", ",", "{bare}", '"{bare}', "w/{tag}", '"a", "b"', '"a", *'])
+def test_what_is_not_the_tag_is_answered_in_full(app, url, known):
+    tag = app.get(url).headers["ETag"]
+    answer = ask_again(app, url, known.format(tag=tag, bare=tag.strip('"')))
+    assert (answer.status_code, answer.json["state"]) == (200, "CREATED")
+
+
+def test_whatever_changes_in_the_answer_the_tag_is_another(app, incoming, url, ticket):
+    tags = []
+
+    def changed() -> None:
+        # Until now the last one stood for the answer; the next is the one of this answer.
+        if tags:
+            assert ask_again(app, url, tags[-1]).status_code == 200
+        tags.append(app.get(url).headers["ETag"])
+        assert ask_again(app, url, tags[-1]).status_code == 304
+
+    changed()
+    declare(app, url)
+    changed()
+    declare(app, url, filename="b.bin")
+    changed()
+    declare(app, url, filename="b.bin", relative_path="c/b.bin")
+    changed()
+    put(app, url, 0, 256)
+    changed()
+    put(app, url, 512, 768)
+    changed()
+    app.delete(url)
+    changed()  # cancelled, and the app does not know yet
+    incoming.do_housekeeping()
+    assert app.get(url).json["notified"] is True
+    assert len(set(tags)) == len(tags)
+
+
+def test_an_answer_with_digests_has_a_tag_of_its_own(app, url):
+    put(app, url, 0, 256, Content_Digest=sha256(CONTENT[:256]))
+    tag = app.get(url).headers["ETag"]
+    answer = ask_again(app, f"{url}?digests=1", tag)
+    assert [digest["stop"] for digest in answer.json["digests"]] == [256]
+    assert ask_again(app, f"{url}?digests=1", answer.headers["ETag"]).status_code == 304
+
+
+def test_every_process_gives_the_same_tag(app, url, tmp_path):
+    put(app, url, 0, 256)
+    code = """if True:
+        import sys
+        from webtest import TestApp
+        from incoming_wsgi import Incoming
+        folder, url = sys.argv[1:]
+        incoming = Incoming(
+            folder, on_finished=lambda upload: None, background=False,
+            max_chunk_bytes=4096, chunk_bytes=1024,
+        )
+        print(TestApp(incoming).get(url).headers["ETag"])
+    """
+    command = [sys.executable, "-c", code, str(tmp_path / "incoming"), url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == app.get(url).headers["ETag"]
+
+
+def test_a_tag_says_nothing_of_what_the_answer_does_not_say(app, incoming):
+    """Two uploads of which the same can be said, but for the id, have the same tag."""
+    tags = set()
+    for secret in ("one", "two"):
+        url = f"/frontend/uploads/{incoming.new_upload(secret=secret, owner=secret)}"
+        app.delete(url)
+        tags.add(app.get(url).headers["ETag"])
+    assert len(tags) == 1
+
+
+def test_what_changes_an_upload_is_not_conditional(app, url):
+    assert put(app, url, 0, 256, If_None_Match="*").json["received"] == [[0, 256]]
 
 
 @pytest.mark.parametrize("name", ["unknown", "..", "a/b", "%2e%2e", "x" * 5000])
@@ -297,6 +401,28 @@ def test_a_put_alone_is_enough(app, url, incoming, taken, ticket):
     assert put(app, url, 0, 1024).json["state"] == "COMPLETE"
     incoming.do_housekeeping()
     assert taken == [(ticket, CONTENT)]
+
+
+def test_of_very_many_ranges_the_answer_to_a_chunk_tells_those_near_it(app, url):
+    def put_byte(at):
+        return put(app, url, at, at + 1, length=4000, content=b"x").json
+
+    every_other = [[at, at + 1] for at in range(0, 2000, 2)]
+    for start, _ in every_other:
+        answer = put_byte(start)
+    assert answer["received"] == every_other  # a thousand
+    assert "received_near" not in answer
+    answer = put_byte(3000)
+    assert (answer["received"], answer["received_near"]) == ([[3000, 3001]], [3000, 3001])
+    assert (answer["bytes_received"], answer["state"]) == (1001, "UPLOADING")
+    put_byte(3998)
+    answer = put_byte(501)  # it joins its neighbours, which are told as they are now
+    assert (answer["received"], answer["received_near"]) == ([[500, 503]], [501, 502])
+    # Whoever asks is told all of it, whatever he asks with.
+    whole = [*every_other[:250], [500, 503], *every_other[252:], [3000, 3001], [3998, 3999]]
+    for answer in (app.get(url), declare(app, url, length=4000), app.delete(url)):
+        assert answer.json["received"] == whole
+        assert "received_near" not in answer.json
 
 
 def test_what_is_stored_never_changes(app, url, incoming, taken, ticket):
@@ -799,7 +925,7 @@ def test_preflights_succeed_for_unknown_uploads_too(app):
 def test_every_answer_of_the_frontend_can_be_read_across_origins(app, path):
     response = app.get(path, headers={"Origin": "https://app.example"}, status="*")
     assert response.headers["Access-Control-Allow-Origin"] == "*"
-    assert response.headers["Access-Control-Expose-Headers"] == "Retry-After"
+    assert response.headers["Access-Control-Expose-Headers"] == "ETag, Retry-After"
 
 
 def test_no_origins_is_the_same_origin_alone(tmp_path):
@@ -855,6 +981,24 @@ def test_authorize_is_asked_for_every_action(tmp_path):
 
 
 # the browser library
+
+
+# what else goes on in the process
+
+
+def test_asking_for_its_health_changes_nothing(app, url, tmp_path):
+    def content() -> dict[str, bytes]:
+        files = (path for path in (tmp_path / "incoming").rglob("*") if path.is_file())
+        return {str(path): path.read_bytes() for path in files}
+
+    put(app, url, 0, 256)
+    before = content()
+    for _ in range(3):
+        assert app.get("/health").json == {"status": "ok"}
+    # But for the index of the log, where SQLite notes who is reading.
+    assert {name for name, data in content().items() if before.get(name) != data} <= {
+        str(tmp_path / "incoming" / "incoming.db-shm")
+    }
 
 
 def test_the_library_can_be_revalidated(app):

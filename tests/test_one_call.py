@@ -16,6 +16,7 @@ from webapp import reply, web_app
 from webtest import TestApp
 
 from incoming_wsgi import Incoming, WrongState
+from incoming_wsgi.storage._holds import ByteHolds, FileHolds
 from incoming_wsgi.uploads import now
 
 HOUR_S = 3600.0
@@ -106,6 +107,78 @@ def test_a_process_that_was_stopped_in_the_middle_of_a_call_is_not_overtaken(
     wait_until(lambda: other.status(ticket).state.value == "FINISHED", "the end of the handover")
     assert len(app.handovers) == 1
     other.close()
+
+
+def test_a_process_that_stands_still_between_the_last_byte_and_the_call_is_not_overtaken(
+    tmp_path, ahead, monkeypatch
+):
+    """It has the lease from the moment that the last byte is recorded, and that lease may end
+    before it calls."""
+    calls = []
+
+    def make(**settings) -> Incoming:
+        return Incoming(
+            tmp_path / "incoming", on_finished=lambda it: calls.append(it.attempt), **settings
+        )
+
+    incoming, rival = make(), make(background=False)
+    record = incoming._tickets.record_ranges
+
+    def record_and_stand_still(*args, **kwargs):
+        upload = record(*args, **kwargs)
+        assert upload.state.value == "HANDING_OVER"
+        ahead()
+        assert rival.do_housekeeping() == 1
+        return upload
+
+    monkeypatch.setattr(incoming._tickets, "record_ranges", record_and_stand_still)
+    ticket = incoming.new_upload()
+    headers = {"Content-Range": "bytes 0-2/3"}
+    TestApp(incoming).put(f"/frontend/uploads/{ticket}", b"all", headers=headers)
+    wait_until(lambda: incoming.status(ticket).state.value == "FINISHED", "the handover")
+    assert calls == [1]
+    incoming.close()
+    rival.close()
+
+
+def test_what_a_newer_request_brings_before_the_last_byte_is_recorded_is_handed_over(
+    tmp_path, monkeypatch
+):
+    """It has taken from an older one that had sealed the file already."""
+    calls = []
+    incoming = Incoming(
+        tmp_path / "incoming",
+        on_finished=lambda it: calls.append((it.attempt, it.path.read_text())),
+    )
+    ticket = incoming.new_upload()
+    app, url = TestApp(incoming), f"/frontend/uploads/{ticket}"
+    record = incoming._tickets.record_ranges
+
+    def be_overtaken(*args, **kwargs):
+        monkeypatch.undo()
+        app.put(url, b"L", headers={"Content-Range": "bytes 1-1/3"})
+        return record(*args, **kwargs)
+
+    monkeypatch.setattr(incoming._tickets, "record_ranges", be_overtaken)
+    app.put(url, b"all", headers={"Content-Range": "bytes 0-2/3"})
+    wait_until(lambda: incoming.status(ticket).state.value == "FINISHED", "the handover")
+    assert calls == [(1, "aLl")]
+    incoming.close()
+
+
+@pytest.mark.parametrize("way", [ByteHolds, FileHolds])
+def test_one_process_at_a_time_holds_an_upload_with_and_without_locks_of_bytes(tmp_path, way):
+    folder = tmp_path / "held"
+    folder.mkdir()
+    mine, other = way(folder), way(folder)
+    descriptor = mine.take("a")
+    assert (mine.take("a"), other.take("a")) == (None, None)
+    other.give_back("b", other.take("b"))
+    mine.give_back("a", descriptor)
+    again = other.take("a")
+    assert again is not None
+    other.give_back("a", again)
+    assert os.listdir(folder) == []
 
 
 def test_telling_of_a_cancellation_is_one_call_at_a_time_too(tmp_path, ahead):

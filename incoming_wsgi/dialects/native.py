@@ -12,18 +12,20 @@ import binascii
 import hashlib
 import json
 import re
+import time
 from collections import Counter
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
-
-from webob import Request, Response
+from urllib.parse import parse_qsl
 
 from ..body import MAX_TEXT, Body, shown
 from ..config import Settings
+from ..digesting import ExpectedDigest
 from ..engine import Declaration, Engine
-from ..errors import BadRequest, ChunkTooLarge, LengthRequired, MethodNotAllowed
-from ..receiving import ExpectedDigest
-from ..responses import json_response
+from ..errors import BadRequest, ChunkTooLarge, IncomingError, LengthRequired, MethodNotAllowed
+from ..ranges import Range
+from ..responses import NO_STORE, Answer, Headers, has_already, json_answer
 from ..states import UploadState
 from ..uploads import ChunkDigest, Upload, without_surrogates
 
@@ -32,6 +34,8 @@ __all__ = ["ALLOWED_METHODS", "NativeDialect"]
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 MAX_JSON_BYTES = 64 * 1024
 MAX_DIGESTS = 1000
+# A file that came in random order may have tens of thousands, and an answer for each chunk.
+MAX_RANGES_AFTER_PUT = 1000
 MAX_NUMBER_DIGITS = 100  # int() refuses some thousands, and says so in words for programmers
 CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 # RFC 9530 keeps these two; what else a client sends is for somebody else.
@@ -45,92 +49,114 @@ class NativeDialect:
         self._engine = engine
         self._settings = settings
 
-    def answer(self, request: Request, body: Body, upload_id: str) -> Response:
-        if request.method in ("GET", "HEAD"):
-            return self.query(request, upload_id)
-        if request.method == "POST":
+    def answer(self, environ: dict[str, Any], body: Body, upload_id: str) -> Answer:
+        method = environ["REQUEST_METHOD"]
+        if method in ("GET", "HEAD"):
+            return self.query(environ, upload_id)
+        if method == "POST":
             return self.declare(body, upload_id)
-        if request.method == "PUT":
-            return self.store(request, body, upload_id)
-        if request.method == "DELETE":
-            return self.cancel(request, upload_id)
+        if method == "PUT":
+            return self.store(environ, body, upload_id)
+        if method == "DELETE":
+            return self.cancel(environ, upload_id)
         raise MethodNotAllowed(allowed=ALLOWED_METHODS)
 
-    def query(self, request: Request, upload_id: str) -> Response:
+    def query(self, environ: Mapping[str, Any], upload_id: str) -> Answer:
         upload = self._engine.load(upload_id)
-        wants_digests = request.environ.get("QUERY_STRING", "") == "digests=1"
-        digests = self._engine.find_digests(upload_id) if wants_digests else ()
-        return self._describe(upload, digests=_thinned(digests))
+        facts = self._facts(upload)
+        # Only where the client asks for them: a long upload has many.
+        wants_digests = environ.get("QUERY_STRING") == "digests=1"
+        if wants_digests and (digests := self._engine.find_digests(upload_id)):
+            facts["digests"] = [
+                {"start": digest.start, "stop": digest.stop, "sha256": digest.sha256}
+                for digest in _thinned(digests)
+            ]
+        etag = _entity_tag(facts)
+        headers: Headers = (("ETag", etag),)
+        if has_already(environ, etag):
+            return Answer(304, (NO_STORE, *headers))
+        return _describe(upload, facts, headers)
 
-    def declare(self, body: Body, upload_id: str) -> Response:
-        self._engine.load(upload_id)  # an unknown ticket is said before a fault in the body
-        declaration = _parse_declaration(body.read_all(MAX_JSON_BYTES))
-        return self._describe(self._engine.declare(upload_id, declaration))
+    def declare(self, body: Body, upload_id: str) -> Answer:
+        try:
+            declaration = _parse_declaration(body.read_all(MAX_JSON_BYTES))
+        except IncomingError:
+            self._engine.load(upload_id)  # an unknown ticket is said before a fault in the body
+            raise
+        return self._describe_changed(self._engine.declare(upload_id, declaration))
 
-    def store(self, request: Request, body: Body, upload_id: str) -> Response:
+    def store(self, environ: Mapping[str, Any], body: Body, upload_id: str) -> Answer:
         if body.length is None:
             raise LengthRequired
         if body.length > self._settings.max_chunk_bytes:
             raise ChunkTooLarge(length=body.length, max_chunk_bytes=self._settings.max_chunk_bytes)
-        coding = request.headers.get("Content-Encoding", "identity")
+        coding = environ.get("HTTP_CONTENT_ENCODING", "identity")
         if coding != "identity":
             raise BadRequest(
                 f"Content-Encoding is {shown(coding)}; send the bytes of the file as they are"
             )
-        start, stop, length = _parse_content_range(request.headers.get("Content-Range"))
+        start, stop, length = _parse_content_range(environ.get("HTTP_CONTENT_RANGE"))
         if stop - start != body.length:
             raise BadRequest(
                 f"Content-Range names {stop - start} bytes, Content-Length {body.length}; "
                 "they must be the same"
             )
+        digest = parse_content_digest(environ.get("HTTP_CONTENT_DIGEST"))
         upload = self._engine.store(
             upload_id,
             start=start,
             stop=stop,
             length=length,
-            blocks=body.blocks(),
-            digest=parse_content_digest(request.headers.get("Content-Digest")),
-            file_tag=_parse_if_match(request.headers.get("If-Match")),
+            blocks=body.blocks(keep=1 if digest is None else 2),
+            digest=digest,
+            file_tag=_parse_if_match(environ.get("HTTP_IF_MATCH")),
         )
-        return self._describe(upload)
+        return self._describe_changed(upload, near=(start, stop))
 
-    def cancel(self, request: Request, upload_id: str) -> Response:
-        try:
-            reason = request.GET.get("reason", "")
-        except UnicodeDecodeError as exc:
-            raise BadRequest("the reason must be UTF-8") from exc
-        upload = self._engine.cancel(
-            upload_id, reason=_text("reason", reason) or CANCELLED_BY_PAGE, tell_app=True
-        )
-        return self._describe(upload)
+    def cancel(self, environ: Mapping[str, Any], upload_id: str) -> Answer:
+        reason = _text("reason", _parse_query(environ).get("reason"))
+        upload = self._engine.cancel(upload_id, reason=reason or CANCELLED_BY_PAGE, tell_app=True)
+        return self._describe_changed(upload)
 
-    def _describe(self, upload: Upload, *, digests: tuple[ChunkDigest, ...] = ()) -> Response:
-        """`digests` only where the client asks for them: a long upload has many."""
-        facts: dict[str, Any] = {
-            "id": upload.id,
+    def _describe_changed(self, upload: Upload, *, near: Range | None = None) -> Answer:
+        """`near` is what was just stored: of very many ranges only those are told that touch it."""
+        facts = self._facts(upload)
+        if near is not None and len(upload.received.ranges) > MAX_RANGES_AFTER_PUT:
+            facts["received"] = upload.received.touching(*near)
+            facts["received_near"] = near
+        return _describe(upload, facts)
+
+    def _facts(self, upload: Upload) -> dict[str, Any]:
+        """What an answer says of an upload, but for its id."""
+        return {
             "state": upload.state.value,
             "filename": upload.filename,
             "relative_path": upload.relative_path,
             "length": upload.length,
             "file_tag": upload.file_tag,
-            "received": [list(pair) for pair in upload.received],
+            "received": upload.received.ranges,
             "bytes_received": upload.received.total_bytes,
             "chunk_bytes": self._settings.chunk_bytes,
             "max_chunk_bytes": self._settings.max_chunk_bytes,
             "send_ahead": self._settings.send_ahead,
-            "expires_at": _timestamp(upload.expires_at),
+            "expires_at": None if upload.expires_at is None else _timestamp(int(upload.expires_at)),
             "reason": upload.reason,
             # Whether the app knows that it was cancelled. Tried once counts: a page must not wait
             # for an app that is down.
             "notified": upload.state is UploadState.CANCELLED
             and (upload.notified or upload.attempt > 0),
         }
-        if digests:
-            facts["digests"] = [
-                {"start": digest.start, "stop": digest.stop, "sha256": digest.sha256}
-                for digest in digests
-            ]
-        return json_response(facts)
+
+
+def _describe(upload: Upload, facts: Mapping[str, Any], headers: Headers = ()) -> Answer:
+    return json_answer({"id": upload.id, **facts}, headers=headers)
+
+
+def _entity_tag(facts: Mapping[str, Any]) -> str:
+    """Another one for other facts, in all processes alike. The id, which is a secret, is not among
+    them."""
+    said = repr(facts).encode("utf-8", "surrogatepass")
+    return f'"{hashlib.sha256(said).hexdigest()[:32]}"'
 
 
 def _thinned(digests: tuple[ChunkDigest, ...]) -> tuple[ChunkDigest, ...]:
@@ -142,10 +168,9 @@ def _thinned(digests: tuple[ChunkDigest, ...]) -> tuple[ChunkDigest, ...]:
     return tuple(digests[round(number * step)] for number in range(MAX_DIGESTS))
 
 
-def _timestamp(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+@lru_cache(maxsize=64)  # all that moved within a second expires within another
+def _timestamp(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def _parse_declaration(body: bytes) -> Declaration:
@@ -216,6 +241,15 @@ def _text(name: str, value: object) -> str | None:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise BadRequest(f"{name} must be a text of at most {MAX_TEXT} characters")
     return without_surrogates(value)
+
+
+def _parse_query(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Of a parameter that is there twice the last counts."""
+    query = environ.get("QUERY_STRING", "").encode("latin-1")  # as WSGI spells bytes
+    try:
+        return dict(parse_qsl(query.decode(), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError as exc:
+        raise BadRequest("the reason must be UTF-8") from exc
 
 
 def _parse_content_range(value: str | None) -> tuple[int, int, int]:

@@ -1,7 +1,8 @@
 """Uploads as files: one server-named file an upload, written in place.
 
     <storage folder>/files/<upload id>
-                     held/<upload id>    empty, there while somebody has the upload in `hold`
+                     locks               empty, of which `hold` locks a byte for each upload
+                     held/               what is made and goes at once; see _holds.py
                      left/<upload id>    empty, says that the file is the web app's
 
 Nothing is joined or copied at the end: a chunk goes to its own offset of the final file, which is

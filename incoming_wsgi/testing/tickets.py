@@ -357,6 +357,19 @@ class TicketStoreContract(UpkeepContract):
         with pytest.raises(LeaseLost):
             store.renew_lease(Lease(after, "token"), 80.0)
 
+    def test_nothing_follows_for_a_claim_from_which_something_was_taken(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        """Others may have stored since it was made sure of all bytes."""
+        then = Then(((Event.COMPLETE, due(50.0)),))
+        older = store.claim_range(upload.id, 0, 100, changes_nothing)
+        newer = store.claim_range(upload.id, 20, 30, changes_nothing)
+        store.record_ranges(newer, [(20, 30)], changes_nothing, release=True)
+        after = store.record_ranges(older, [(0, 100)], changes_nothing, release=True, then=then)
+        assert after.is_complete
+        assert after.state is UploadState.UPLOADING
+        assert store.load(upload.id) == after
+
     def test_what_follows_an_event_comes_with_it(self, store: TicketStore, upload: Upload) -> None:
         then = Then(((Event.HAND_OVER, due(60.0)),), lease="token")
         after = store.transition(upload.id, Event.COMPLETE, due(50.0), then=then)

@@ -89,6 +89,10 @@ class StoredRanges(RangeSet):
     def total_bytes(self) -> int:
         return self._total_bytes
 
+    def __reduce__(self) -> tuple[type[RangeSet], tuple[tuple[Range, ...]]]:
+        """Copied and pickled as what it stands for: who opens it may be in another process."""
+        return RangeSet, (self.ranges,)
+
     def covers(self, start: int, stop: int) -> bool:
         return stop - start <= self._total_bytes and super().covers(start, stop)
 

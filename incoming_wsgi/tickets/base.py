@@ -81,8 +81,8 @@ class Then:
 class WriteClaim:
     """`gaps` are the parts of the wanted range that are not stored yet: only they may be written.
     `displaced` says that older requests might still be writing there: fence before the first block.
-    `upload` is as it was then. If there are gaps, its `received` has `total_bytes`, but its ranges
-    are read when somebody asks for them, and are those of that moment.
+    `upload` is as it was then. If there are gaps, its `received` knows the `total_bytes`; its
+    ranges are read when somebody asks for them, and are those of that moment.
     """
 
     upload: Upload
@@ -205,8 +205,8 @@ class TicketStore(ABC):
         What has been taken from this claim is left out: its bytes may be others by now.
         `decide` sees the upload with the ranges in it. `digest`, of bytes in `ranges`, is kept if
         nothing of its range has been taken away. If nothing of the upload is missing after that,
-        the steps of `then` follow. An upload that takes no bytes any more stays as it is, without
-        any of this. Returns the upload as it is now.
+        and nothing has been taken from this claim, the steps of `then` follow. An upload that takes
+        no bytes any more stays as it is, without any of this. Returns the upload as it is now.
         """
 
     @abstractmethod

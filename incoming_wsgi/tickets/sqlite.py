@@ -263,7 +263,8 @@ class SQLiteTicketStore(TicketStore):
                 )
             upload = to_upload(connection, row, added=added)
             upload = apply(connection, key, upload, Event.STORE, decide, also=also)
-            if then is not None and upload.is_complete:
+            is_whole = all(own.covers(start, stop) for start, stop in claim.gaps)
+            if then is not None and is_whole and upload.is_complete:
                 connection.durable = must_last(then)
                 upload = follow(connection, key, upload, then)
             return loaded(upload)

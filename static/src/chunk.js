@@ -4,6 +4,10 @@
  * Chromium refuses to read a file that was changed, moved or deleted. Firefox reads what is there now:
  * too little of a file that was cut short, other bytes of one that was overwritten. There lengths and
  * digests tell.
+ *
+ * The bytes are read twice: for the digest, and by the browser when it sends them. To send what was
+ * read for the digest is no faster: the copies from process to process take as much time as reading
+ * again does (Chromium 150), and each chunk under way would be in the page's memory.
  */
 
 import { FileUnreadable } from "./errors.js";

@@ -52,9 +52,11 @@ import { fork, unless_aborted, wait, wait_or_wake } from "./waiting.js";
  *   from then on
  */
 
-// How long to wait between two questions to the server: short for apps that answer at once, longer
-// for those that take minutes, or that are down while a hundred uploads wait for them.
-const FIRST_POLL_S = 0.2;
+// How long to wait between two questions to the server: very short for apps that take a file in
+// milliseconds, for a page of small files would wait longer for this than for the line; twice as long
+// each time, so that nobody waits much longer than the app took; at last long, for those that take
+// minutes, or that are down while a hundred uploads wait for them.
+const FIRST_POLL_S = 0.02;
 const SOON_S = 60;
 const SOON_POLL_S = 2;
 const LONGEST_POLL_S = 15;
@@ -272,7 +274,7 @@ async function learn(failure, chunk, { pace, digester }) {
  */
 function* poll_intervals({ now_s, random }) {
   const begun_s = now_s();
-  for (let seconds = FIRST_POLL_S; ; seconds *= 1.5) {
+  for (let seconds = FIRST_POLL_S; ; seconds *= 2) {
     seconds = Math.min(seconds, now_s() - begun_s < SOON_S ? SOON_POLL_S : LONGEST_POLL_S);
     yield seconds * (0.75 + random() / 2);
   }

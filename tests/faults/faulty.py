@@ -1,7 +1,8 @@
 """The server's parts, with fault points around every step of the order of trust.
 
 Each step has a point before and one after it; a step that is a transaction also one within, when
-all has been decided and nothing is committed. A transition has its event's name:
+all has been decided and nothing is committed. A transition has its event's name; one that follows
+in the transaction of another has only the point within:
 
     create claim record lease remove          of the ticket store, with its transitions
     declare store complete hand_over delay wait finish confirm give_up retry cancel expire tell
@@ -14,6 +15,7 @@ answer goes through unchanged.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +24,7 @@ from points import Points
 from incoming_wsgi.states import Event
 from incoming_wsgi.storage.base import Block, Writer
 from incoming_wsgi.storage.file import FileStorage
-from incoming_wsgi.tickets.base import Decide, Lease, WriteClaim
+from incoming_wsgi.tickets.base import Decide, Lease, Then, WriteClaim
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
 from incoming_wsgi.uploads import Upload
 
@@ -55,10 +57,23 @@ class FaultyTickets(SQLiteTicketStore):
         )
 
     def record_ranges(
-        self, claim: WriteClaim, ranges: Any, decide: Decide, *args: Any, **kwargs: Any
+        self,
+        claim: WriteClaim,
+        ranges: Any,
+        decide: Decide,
+        *args: Any,
+        then: Then | None = None,
+        **kwargs: Any,
     ) -> Upload:
+        upload_id, record = claim.upload.id, super().record_ranges
+        if then is not None:
+            steps = (
+                (event, self._and_reach(f"{event.value}.within", decide))
+                for event, decide in then.steps
+            )
+            then = dataclasses.replace(then, steps=tuple(steps))
         return self._around(
-            "record", claim.upload.id, decide, super().record_ranges, claim, ranges, *args, **kwargs
+            "record", upload_id, decide, record, claim, ranges, *args, then=then, **kwargs
         )
 
     def lease_due(self, *args: Any, **kwargs: Any) -> Lease | None:
@@ -81,16 +96,19 @@ class FaultyTickets(SQLiteTicketStore):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        def decide_and_reach(upload: Upload) -> Any:
-            changes = decide(upload)
-            self._points.reach(f"{name}.within", upload_id)
-            return changes
-
         self._points.reach(f"{name}.before", upload_id)
         # `decide` is the last of the positional arguments in all of them.
-        result = step(*args, decide_and_reach, **kwargs)
+        result = step(*args, self._and_reach(f"{name}.within", decide), **kwargs)
         self._points.reach(f"{name}.after", upload_id)
         return result
+
+    def _and_reach(self, name: str, decide: Decide) -> Decide:
+        def decide_and_reach(upload: Upload) -> Any:
+            changes = decide(upload)
+            self._points.reach(name, upload.id)
+            return changes
+
+        return decide_and_reach
 
 
 class FaultyStorage(FileStorage):

@@ -3,6 +3,10 @@
 In each test a worker of a real server dies at one fault point (`points.py`), which is asserted, and
 the others go on. The expected numbers of the app's attempts follow from the order of trust alone:
 an attempt is recorded before the app is called, an answer after it has been heard.
+
+There are two ways from the last byte to the app. A request that knows that it brings the last takes
+the short one: sealed, recorded, complete and handed over in one transaction. Of two that bring the
+last bytes at once neither knows, and each step is for itself: the long way.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import pytest
 import requests
 from deliveries import Delivery
 from house import House, house
+from raw_put import RawPut
 from waiting import wait_until
 
 from incoming_wsgi.client import upload_file
@@ -42,14 +47,20 @@ STORING = [
     "write.after",
     *around("record"),
 ]
-COMPLETING = ["seal.before", "seal.after", *around("complete")]
+SEALING = ["seal.before", "seal.after"]
+ENDING = [*SEALING, "complete.within", "hand_over.within"]  # the short way
+COMPLETING = [*SEALING, *around("complete")]  # the long way
 # Which attempts an app sees that reads the file and leaves it. One that is recorded and of which
 # nobody knows whether the app was called is followed by another.
-ATTEMPTS = {
+LONG_WAY = {
     "lease.after": [1],
     "hand_over.before": [1],
     "hand_over.within": [1],
     "hand_over.after": [2],
+}
+ATTEMPTS = {
+    **LONG_WAY,
+    "record.after": [2],
     "call.before": [2],
     "call.after": [1, 2],
     "finish.before": [1, 2],
@@ -132,6 +143,20 @@ def send_all(here: House, upload_id: str) -> None:
         put(here, upload_id, CONTENT, 0, len(CONTENT))
 
 
+def send_by_the_long_way(here: House, upload_id: str) -> None:
+    """The same in two requests that are under way at once."""
+    half, length = len(CONTENT) // 2, len(CONTENT)
+    with (
+        suppress(OSError, requests.RequestException),
+        RawPut(here.url(upload_id), 0, half, length) as first,
+    ):
+        first.send(CONTENT[: half - 1])
+        wait_until(lambda: here.client.status(upload_id).length == length, "the first request")
+        put(here, upload_id, CONTENT, half, length)
+        first.send(CONTENT[half - 1 : half])
+        first.answer()
+
+
 def insist(step: Callable[[], object]) -> None:
     """Repeat a backend function until it has been done, whoever's answer was lost."""
 
@@ -209,7 +234,7 @@ def test_a_ticket_whose_number_was_lost_is_nobodys(here, source):
     check_deliveries(here, upload_id, [1])
 
 
-@pytest.mark.parametrize("point", [*DECLARING, *STORING, *COMPLETING])
+@pytest.mark.parametrize("point", [*DECLARING, *STORING, *ENDING])
 def test_our_client_goes_on(here, source, point):
     upload_id = here.ticket()
     here.points.arm(point, upload_id)
@@ -220,7 +245,7 @@ def test_our_client_goes_on(here, source, point):
     wait_until(lambda: not here.file(upload_id).exists(), "removal")
 
 
-@pytest.mark.parametrize("point", [*STORING, *COMPLETING])
+@pytest.mark.parametrize("point", [*STORING, *ENDING])
 def test_any_client_goes_on(here, source, point):
     upload_id = here.ticket(remove=False)
     here.points.arm(point, upload_id)
@@ -264,15 +289,22 @@ def test_an_empty_file_arrives(here, tmp_path, point):
     check_deliveries(here, upload_id, [1], sha256=hashlib.sha256(b"").hexdigest())
 
 
-@pytest.mark.parametrize("point", ["record.after", *COMPLETING])
-def test_a_file_that_is_all_there_is_delivered_though_its_client_never_comes_back(here, point):
+@pytest.mark.parametrize(
+    ("point", "send", "attempts"),
+    [
+        ("record.after", send_all, [2]),
+        *((point, send_by_the_long_way, [1]) for point in COMPLETING),
+    ],
+)
+def test_a_file_that_is_all_there_is_delivered_though_its_client_never_comes_back(
+    here, point, send, attempts
+):
     upload_id = here.ticket()
     here.points.arm(point, upload_id)
-    with pytest.raises(requests.RequestException):
-        put(here, upload_id, CONTENT, 0, len(CONTENT))
+    send(here, upload_id)
     here.points.wait_for_death(point)
     wait_for_state(here, upload_id, "FINISHED")
-    check_deliveries(here, upload_id, [1])
+    check_deliveries(here, upload_id, attempts)
     wait_until(lambda: not here.file(upload_id).exists(), "removal")
 
 
@@ -283,7 +315,7 @@ def test_a_file_that_is_all_there_is_delivered_though_its_client_never_comes_bac
         ("record.within", [1]),
         ("record.after", [1]),
         ("complete.within", [1]),
-        ("complete.after", [1]),
+        ("hand_over.within", [1]),
         ("call.before", [2]),
         ("call.after", [1, 2]),
     ],
@@ -310,7 +342,8 @@ def test_master_and_workers_die_at_once(here, source, point, attempts):
 def test_the_app_gets_the_file(here, way, remove, point):
     upload_id = here.ticket(way, remove=remove)
     here.points.arm(point, upload_id)
-    send_all(here, upload_id)
+    send = send_by_the_long_way if point in LONG_WAY else send_all
+    send(here, upload_id)
     here.points.wait_for_death(point)
     wait_for_state(here, upload_id, "FINISHED")
     check_deliveries(here, upload_id, ATTEMPTS[point])

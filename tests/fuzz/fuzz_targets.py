@@ -161,7 +161,7 @@ def form(data: bytes) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # WebOb's cgi
-            parameters = _Parameters(Request(environ), Body(environ, IN_FLIGHT.begin(environ)))
+            parameters = _Parameters(environ, Body(environ, IN_FLIGHT.begin(environ)))
         length = parameters.get_length("length")
     except BadRequest:
         return
@@ -176,7 +176,7 @@ def form(data: bytes) -> None:
             "CONTENT_LENGTH": str(len(again)),
             "wsgi.input": io.BytesIO(again),
         }
-        parameters = _Parameters(Request(environ), Body(environ, IN_FLIGHT.begin(environ)))
+        parameters = _Parameters(environ, Body(environ, IN_FLIGHT.begin(environ)))
         assert {name: parameters.get(name) for name in known} == known
 
 

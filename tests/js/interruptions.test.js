@@ -165,7 +165,7 @@ for (const [status, code] of [[0], [408], [425], [429], [500], [502], [504], [50
     server.intercept = on_nth("PUT", 2, () => (status === 0 ? line_lost() : refusal(status, code)));
     uploader.start();
     await surroundings.advance(1);
-    assert.equal(server.log, "POST PUT PUT POST PUT PUT GET GET GET".slice(0, server.log.length));
+    assert.match(server.log, /^POST PUT PUT POST PUT PUT( GET)+$/);
     assert.ok(events.some(({ connected, bytes_acked }) => !connected && bytes_acked === 4));
     await finish(all);
   });

@@ -225,6 +225,19 @@ test("bytes of a chunk that are stored before its answer is here are counted onc
   assert.deepEqual([uploader.bytes_tx, uploader.bytes_acked], [12, 11]);
 });
 
+for (const app_s of [0.01, 0.1, 1, 5]) {
+  test(`a page waits little longer for the word of an app than the app takes: ${app_s} s`, async () => {
+    const { uploader, server, surroundings } = arrange({ length: 4 });
+    uploader.start();
+    await surroundings.advance(app_s);
+    server.finish();
+    assert.equal(uploader.finished, false);
+    await surroundings.advance(app_s + 0.02);
+    assert.equal(uploader.finished, true);
+    assert.ok(server.log.split("GET").length - 1 <= 12, "and does not ask all the time");
+  });
+}
+
 test("an empty file is complete with its announcement", async () => {
   const { uploader, server, surroundings } = arrange({ length: 0 });
   uploader.start();

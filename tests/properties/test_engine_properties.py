@@ -22,6 +22,7 @@ import json
 import logging
 import math
 import os
+import secrets
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -124,6 +125,38 @@ class Handover:
     stalled: bool = False  # its lease was not renewed: another may be asking by now
 
 
+class Caller:
+    """Of a worker that calls the app as soon as a request has brought the last byte."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.begun: list[Stepped] = []
+        self._worker = worker
+
+    def find_slot(self) -> Slot:
+        return Slot(self._worker, self.begun)
+
+    def look_by(self, _: float) -> None:
+        """The test says who looks."""
+
+
+class Slot:
+    def __init__(self, worker: Worker, begun: list[Stepped]) -> None:
+        self.token = secrets.token_hex()
+        self._worker = worker
+        self._begun = begun
+
+    def lease_end(self) -> float:
+        return self._worker.incoming._housekeeping.lease_end()
+
+    def begin(self, lease: Any, work: Any) -> None:
+        call = Stepped(work)
+        call.lease = lease
+        self._begun.append(call)
+
+    def give_back(self) -> None:
+        """There are as many as are wanted."""
+
+
 # At which call of storage or ticket store, and how.
 DEATH = st.tuples(st.integers(0, 12), st.sampled_from(DEATHS))
 # What the app says, whether it has taken the file, even so, and moved it away. It may die of it.
@@ -164,13 +197,23 @@ class Uploads(RuleBasedStateMachine):
         durability=st.sampled_from(["process", "disk"]),
         length=st.integers(1, 24),
         remove=st.booleans(),
+        at_once=st.sampled_from([(False, False), (True, False), (True, True)]),
     )
-    def start(self, durability: str, length: int, remove: bool) -> None:
+    def start(self, durability: str, length: int, remove: bool, at_once: tuple[bool, bool]) -> None:
+        """`at_once`: which of the workers call the app without a look at what is due."""
         self.settings = {**SETTINGS, "durability": durability}
-        self.workers = [Worker(self.path, **self.settings) for _ in range(2)]
+        self.at_once = at_once
+        self.callers: dict[Worker, Caller] = {}
+        self.workers = [self.new_worker(number) for number in range(2)]
         self.store = SQLiteTicketStore(self.path / "incoming.db")
         (self.path / "taken").mkdir()
         self.new_upload(0, length, remove, True)
+
+    def new_worker(self, number: int) -> Worker:
+        worker = Worker(self.path, **self.settings)
+        if self.at_once[number]:
+            self.callers[worker] = worker.incoming._engine._caller = Caller(worker)
+        return worker
 
     def teardown(self) -> None:
         try:
@@ -495,21 +538,31 @@ class Uploads(RuleBasedStateMachine):
         for number, worker in enumerate(self.workers):
             if worker.dead:
                 self.bury(worker)
-                self.workers[number] = Worker(self.path, **self.settings)
+                self.workers[number] = self.new_worker(number)
         for file in self.files:
             self.look_at(file, actor if actor and actor.file is file else None)
+        for worker, caller in list(self.callers.items()):
+            while caller.begun:
+                call = caller.begun.pop()
+                if call.asks is not None:
+                    self.app_is_asked(worker, call)
         if actor and actor in self.puts and actor.call.asks is None:
             self.puts.remove(actor)
             self.check_answer(actor)
 
     def bury(self, worker: Worker) -> None:
         for put in [put for put in self.puts if put.worker is worker]:
+            # Or it was answered while the call of the app went on, of which the worker has died.
+            answered = put.call.asks is None and put.call.error is None
             self.kill(put.call)
-            assert isinstance(put.call.error, Killed)
+            assert answered or isinstance(put.call.error, Killed)
             self.puts.remove(put)
         for handover in [one for one in self.handovers if one.worker is worker]:
             self.kill(handover.call)
             self.handovers.remove(handover)
+        if worker in self.callers:
+            for call in self.callers.pop(worker).begun:
+                self.kill(call)
 
     @staticmethod
     def kill(call: Stepped | None) -> None:

@@ -1,0 +1,100 @@
+"""Compute the digest of a body beside its reading.
+
+A digest takes about as long as receiving and storing the same bytes. `hashlib` lets other threads
+run meanwhile, so with a second core a thread of its own makes it cost little: while one block is
+digested, the same is written and the next one read. Small bodies are not worth a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import TracebackType
+
+from .storage.base import Block
+
+__all__ = ["Digester", "ExpectedDigest"]
+
+WORTH_A_THREAD_BYTES = 128 * 1024  # starting one takes as long as digesting that
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedDigest:
+    """`algorithm` as hashlib has it, `value` the raw digest of the whole body."""
+
+    algorithm: str
+    value: bytes
+
+
+class Digester:
+    """A context manager, so that its thread ends with the request. It needs each block until the
+    next one has been given, or the digest been asked for."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._hash = hashlib.new(algorithm)
+        self._blocks: SimpleQueue[Block | None] | None = None
+        self._done: SimpleQueue[None] = SimpleQueue()
+        self._is_busy = False
+
+    def update(self, block: Block) -> None:
+        self._wait()
+        if self._blocks is None and (len(block) < WORTH_A_THREAD_BYTES or not self._start()):
+            self._hash.update(block)
+            return
+        assert self._blocks is not None
+        self._is_busy = True
+        self._blocks.put(block)
+
+    def digest(self) -> bytes:
+        """Of all blocks so far."""
+        self._wait()
+        return self._hash.digest()
+
+    def __enter__(self) -> Digester:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._wait()
+        if self._blocks is not None:
+            self._blocks.put(None)
+
+    def _wait(self) -> None:
+        if self._is_busy:
+            self._done.get()
+            self._is_busy = False
+
+    def _start(self) -> bool:
+        if _count_cores() < 2:
+            return False
+        blocks: SimpleQueue[Block | None] = SimpleQueue()
+        thread = threading.Thread(
+            target=self._run, args=(blocks,), name="incoming-digest", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the process is ending
+            return False
+        self._blocks = blocks
+        return True
+
+    def _run(self, blocks: SimpleQueue[Block | None]) -> None:
+        while (block := blocks.get()) is not None:
+            self._hash.update(block)
+            del block  # a view of the server's memory, which the server may want to close
+            self._done.put(None)
+
+
+def _count_cores() -> int:
+    """Those that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1

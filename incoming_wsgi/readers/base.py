@@ -1,0 +1,79 @@
+"""The contract of a reader, and the one that every server can have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from ..storage.base import Block
+
+__all__ = ["FillingReader", "PieceReader", "PlainReader", "Reader"]
+
+PIECE_BYTES = 64 * 1024
+
+
+class Reader(ABC):
+    """Reads one body of known length, of which nobody else has read anything. Nothing to close."""
+
+    @abstractmethod
+    def read(self, buffer: memoryview) -> Block:
+        """The next bytes, as many as `buffer` has if the body goes on; empty at its end.
+
+        They may be in `buffer` or elsewhere. Never asks for more than that: behind the body may be
+        another request. Raises whatever the server has for a client that is gone, after everything
+        that had arrived has been returned, if the server gives it out.
+        """
+
+
+class PlainReader(Reader):
+    """`wsgi.input.read`, as PEP 3333 has it: always right."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def read(self, buffer: memoryview) -> Block:
+        block: bytes = self._source.read(len(buffer))
+        return block
+
+
+class FillingReader(Reader):
+    """Fills the buffer, piece by piece as they arrive, so that a failure costs none of them."""
+
+    def __init__(self) -> None:
+        self._failure: BaseException | None = None
+
+    @abstractmethod
+    def fill(self, buffer: memoryview) -> int:
+        """Put what comes next into `buffer`, at least a byte of it; how many. 0 at the end."""
+
+    def read(self, buffer: memoryview) -> Block:
+        if self._failure is not None:
+            raise self._failure
+        filled = 0
+        while filled < len(buffer):
+            try:
+                size = self.fill(buffer[filled:])
+            except BaseException as exc:
+                # Also the end of the worker: what it has in its hands is kept first.
+                if not filled:
+                    raise
+                self._failure = exc
+                break
+            if not size:
+                break
+            filled += size
+        return buffer[:filled]
+
+
+class PieceReader(FillingReader):
+    """`wsgi.input.read` for servers that lose the bytes of the read that is running when the client
+    goes away: in small pieces, which are put together, for small blocks are dear to store."""
+
+    def __init__(self, source: Any) -> None:
+        super().__init__()
+        self._source = source
+
+    def fill(self, buffer: memoryview) -> int:
+        piece: bytes = self._source.read(min(len(buffer), PIECE_BYTES))
+        buffer[: len(piece)] = piece
+        return len(piece)

@@ -1,0 +1,209 @@
+"""How each server's bodies are read: in the way that is said, and to the last byte."""
+
+from __future__ import annotations
+
+import io
+import logging
+import random
+import re
+import socket
+import sys
+from types import ModuleType
+
+import pytest
+import requests
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.unreader import SocketUnreader
+from servers import cheroot, gunicorn, uwsgi, waitress, wsgiref
+
+from incoming_wsgi.readers import gunicorn as gunicorn_room
+from incoming_wsgi.readers.choice import find_reader
+
+MIB = 1024 * 1024
+CONTENT = random.Random(5).randbytes(3 * MIB + 11)
+
+SERVERS = {
+    "gunicorn": (gunicorn, (), "gunicorn.http.body.Body", "GunicornReader"),
+    "waitress, spooled": (waitress, (), "_io.BufferedRandom", "StreamReader"),
+    "waitress, in memory": (
+        waitress,
+        ("--inbuf-overflow=4194304", "--recv-bytes=262144"),
+        "_io.BytesIO",
+        "MemoryReader",
+    ),
+    "wsgiref": (wsgiref, (), "_io.BufferedReader", "StreamReader"),
+    "cheroot": (cheroot, (), "cheroot.server.KnownLengthRFile", "PlainReader"),
+    "uWSGI": (uwsgi, (), "uwsgi._Input", "PieceReader"),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_what_is_sent_is_stored_and_the_log_says_how_it_was_read(name, tmp_path):
+    server_of, arguments, source, reader = SERVERS[name]
+    environ = {"INCOMING_STORAGE_DIR": str(tmp_path / "storage")}
+    with server_of(
+        "reading_app:application", *arguments, folder=tmp_path, environ=environ
+    ) as server:
+        ticket = requests.post(
+            server.url + "/backend/new_upload",
+            data={"signalFinishURL": "http://127.0.0.1:9/"},
+            timeout=10,
+        ).text
+        last = len(CONTENT) - 1
+        answer = requests.put(
+            f"{server.url}/frontend/uploads/{ticket}",
+            data=CONTENT,
+            headers={"Content-Range": f"bytes 0-{last}/{last + 2}"},
+            timeout=10,
+        )
+        assert answer.json()["received"] == [[0, last + 1]]
+        ways = set(re.findall(r"event=reading input=(\S+) reader=(\w+)", server.log))
+    assert (source, reader) in ways
+    assert (tmp_path / "storage" / "files" / ticket).read_bytes() == CONTENT
+
+
+# what is not quite as known is read as PEP 3333 has it
+
+
+@pytest.fixture
+def connection():
+    ours, peer = socket.socketpair()
+    peer.sendall(b"of the body")
+    yield ours
+    ours.close()
+    peer.close()
+
+
+def make_environ(connection, *, body_class=Body, length_reader=LengthReader, **more):
+    unreader = SocketUnreader(connection)
+    unreader.unread(b"a part ")
+    body = body_class(length_reader(unreader, 18))
+    environ = {"wsgi.input": body, "gunicorn.socket": connection, "SERVER_PROTOCOL": "HTTP/1.1"}
+    return {**environ, **more}
+
+
+def reader_of(environ, length=18):
+    return find_reader(environ, length, fast=True)
+
+
+def read(reader, size=18):
+    return bytes(reader.read(memoryview(bytearray(size))))
+
+
+@pytest.fixture(autouse=True)
+def forget_trials():
+    """What was tried once is remembered."""
+    gunicorn_room._try_out.cache_clear()
+    gunicorn_room._find_classes.cache_clear()
+    yield
+    gunicorn_room._try_out.cache_clear()
+    gunicorn_room._find_classes.cache_clear()
+
+
+def test_gunicorns_own_parts_are_read_past(connection):
+    environ = make_environ(connection)
+    reader = reader_of(environ)
+    assert type(reader).__name__ == "GunicornReader"
+    assert read(reader) == b"a part of the body"
+    # Nothing is left for gunicorn to drain; it would wait for ever, or eat the next request.
+    assert environ["wsgi.input"].reader.length == 0
+
+
+class OtherBody(Body):
+    pass
+
+
+class OtherReader(LengthReader):
+    pass
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"body_class": OtherBody},
+        {"length_reader": OtherReader},
+        {"SERVER_PROTOCOL": "HTTP/2.0"},
+        {"gunicorn.socket": None},
+    ],
+    ids=["body", "reader", "HTTP/2", "no socket"],
+)
+def test_other_parts_are_not(connection, unusual):
+    reader = reader_of(make_environ(connection, **unusual))
+    assert type(reader).__name__ == "PlainReader"
+    assert read(reader) == b"a part of the body"
+
+
+def test_a_body_of_which_somebody_has_read_is_not(connection):
+    environ = make_environ(connection)
+    assert environ["wsgi.input"].read(2) == b"a "
+    reader = reader_of(environ)
+    assert type(reader).__name__ == "PlainReader"
+    assert read(reader, 16) == b"part of the body"
+
+
+def test_a_body_with_a_line_read_ahead_is_read_past(connection):
+    """Nothing of the body is gone: gunicorn only holds a part of it at another place."""
+    environ = make_environ(connection)
+    assert environ["wsgi.input"].read(0) == b""
+    environ["wsgi.input"].buf.write(environ["wsgi.input"].reader.read(3))
+    assert read(reader_of(environ)) == b"a part of the body"
+
+
+def test_parts_that_behave_otherwise_are_not(connection, monkeypatch):
+    monkeypatch.setattr(SocketUnreader, "unread", lambda self, data: self.buf.write(data.upper()))
+    environ = make_environ(connection)
+    assert type(reader_of(environ)).__name__ == "PlainReader"
+
+
+def test_parts_that_are_away_are_not(connection, monkeypatch):
+    environ = make_environ(connection)
+    monkeypatch.setitem(sys.modules, "gunicorn.http.unreader", ModuleType("unreader"))
+    assert type(reader_of(environ)).__name__ == "PlainReader"
+
+
+def test_it_is_said_once_how_bodies_are_read(connection, caplog, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.readers.choice._said", set())
+    with caplog.at_level(logging.INFO, "incoming_wsgi"):
+        for _ in range(3):
+            find_reader({"wsgi.input": io.BytesIO()}, 0, fast=True)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["event=reading input=_io.BytesIO reader=MemoryReader fast_reading=True"]
+
+
+# what had arrived before a failure
+
+
+class Breaking(io.RawIOBase):
+    """Gives two pieces and then fails."""
+
+    def __init__(self):
+        self.pieces = [b"one ", b"two "]
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if not self.pieces:
+            raise ConnectionResetError
+        piece = self.pieces.pop(0)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def test_what_came_before_a_failure_comes_first():
+    reader = find_reader({"wsgi.input": io.BufferedReader(Breaking(), 1)}, 100, fast=True)
+    assert read(reader, 100) == b"one two "
+    with pytest.raises(ConnectionResetError):
+        read(reader, 92)
+
+
+def test_a_body_in_memory_is_not_copied():
+    source = io.BytesIO(b"before|the body|after")
+    source.seek(7)
+    reader = find_reader({"wsgi.input": source}, 8, fast=True)
+    block = reader.read(memoryview(bytearray(3)))
+    assert (bytes(block), source.tell()) == (b"the", 10)
+    assert block.obj is not None
+    with pytest.raises(BufferError):
+        source.truncate(0)  # it is the memory of the source itself
+    assert read(reader, 5) == b" body"
