@@ -257,6 +257,17 @@ class TicketStoreContract(UpkeepContract):
         assert received(store, upload) == [(0, 50)]
         assert not store.may_write(claim, 10, 50)
 
+    def test_what_is_recorded_again_with_what_is_between_is_one_range(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        claim = store.claim_range(upload.id, 0, 60, changes_nothing)
+        parts = [(0, 10), (20, 30), (40, 50)]
+        store.record_ranges(claim, parts, changes_nothing, release=False, synced=True)
+        after = store.record_ranges(claim, [(5, 60)], changes_nothing, release=True, synced=True)
+        assert list(after.received) == received(store, upload) == [(0, 60)]
+        assert after.received.total_bytes == 60
+        assert store.take_unsynced(1e12, 1e12) is None
+
     def test_nothing_may_be_written_to_a_cancelled_upload(
         self, store: TicketStore, upload: Upload
     ) -> None:
