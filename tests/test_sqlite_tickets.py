@@ -20,6 +20,7 @@ from incoming_wsgi.ranges import RangeSet
 from incoming_wsgi.states import Event, UploadState
 from incoming_wsgi.testing import TicketStoreContract
 from incoming_wsgi.testing.tickets import changes_nothing, new_upload
+from incoming_wsgi.tickets._connections import Connection
 from incoming_wsgi.tickets._filesystems import is_network_file_system
 from incoming_wsgi.tickets.base import Then, Usage
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
@@ -235,6 +236,28 @@ def test_the_database_is_for_its_owner_alone(store):
 def test_it_runs_in_wal(store):
     with store._database.using() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_where_wal_is_not_to_be_had_sqlite_syncs_each_commit(tmp_path, monkeypatch):
+    """It says so by staying as it is: some file systems have no shared memory."""
+    real = sqlite3.connect
+
+    class NoWAL(Connection):
+        def execute(self, sql, *parameters):
+            return super().execute(sql.replace("journal_mode = wal", "journal_mode"), *parameters)
+
+    monkeypatch.setattr(
+        "incoming_wsgi.tickets._database.sqlite3.connect",
+        lambda path, **options: real(path, **{**options, "factory": NoWAL}),
+    )
+    store = SQLiteTicketStore(tmp_path / "incoming.db")
+    store.prepare()
+    upload = new_upload()
+    store.create(upload)
+    with store._database.using() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert store.load(upload.id) == upload
+    store.close()
 
 
 def test_it_does_not_run_in_wal_on_a_network_file_system(tmp_path, monkeypatch):
@@ -488,6 +511,17 @@ def test_nobody_is_told_that_nothing_is_missing_before_that_is_on_the_disk(store
     finally:
         go_on.set()
         thread.join()
+
+
+def test_nobody_acts_on_a_cancellation_before_it_is_on_the_disk(store, disk):
+    upload = new_upload(length=20)
+    store.create(upload)
+    claim = store.claim_range(upload.id, 0, 20, changes_nothing)
+    store.transition(upload.id, Event.CANCEL, changes_nothing)
+    assert disk.syncs(lambda: store.find(upload.id)) == 1
+    record = (claim, claim.gaps, changes_nothing)
+    assert disk.syncs(lambda: store.record_ranges(*record, release=True)) == 1
+    assert disk.syncs(lambda: store.lease_due(5000.0, 6000.0, in_process=True)) == 1
 
 
 def test_who_waits_for_the_disk_does_not_hold_up_other_writers(store, disk):

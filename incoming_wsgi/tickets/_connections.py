@@ -26,10 +26,12 @@ class Connection(sqlite3.Connection):
     """Whether a power failure must not undo the transaction that is under way."""
 
     def close(self) -> None:
-        super().close()
-        if self.log is not None:
-            os.close(self.log)
-            self.log = None
+        try:
+            super().close()
+        finally:
+            if self.log is not None:
+                os.close(self.log)
+                self.log = None
 
 
 class _Holder:

@@ -28,7 +28,8 @@ out. It is as safe:
   a descriptor would drop; they are on the database and its -shm file.
 
 What is different: others see such a commit before it is on the disk. Who then acts on it outside
-waits for a commit of his own, which syncs this one too, or calls `sync` (`SQLiteTicketStore.find`).
+waits for a durable commit of his own, which syncs this one too (before the app is called there is
+HAND_OVER), or for a sync: `MUST_LAST` in `sqlite.py`.
 """
 
 from __future__ import annotations
@@ -110,13 +111,15 @@ class Database:
                     raise self._busy("other threads write")
                 try:
                     connection.execute("BEGIN IMMEDIATE")
-                    connection.durable = durable
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                        connection.execute("ROLLBACK")
-                    raise
+                    try:
+                        connection.durable = durable
+                        yield connection
+                        connection.execute("COMMIT")
+                    except BaseException:
+                        # SQLite itself rolls back when the disk is full.
+                        if connection.in_transaction:
+                            connection.execute("ROLLBACK")
+                        raise
                 finally:
                     self._turn.release()
                 if connection.durable:
@@ -178,14 +181,18 @@ class Database:
 
     def _configure(self, connection: Connection) -> None:
         # A rollback journal works on network file systems as far as their locks do.
-        journal = "DELETE" if is_network_file_system(self.path.parent) else "WAL"
-        _set_journal(connection, journal)
-        full = self._durable or journal == "DELETE"
+        journal = "delete" if is_network_file_system(self.path.parent) else "wal"
+        journal = _set_journal(connection, journal)
+        full = self._durable or journal != "wal"
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
         if not full:
-            connection.execute("SELECT 1 FROM sqlite_master").close()  # opens the log
-            connection.log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # opens the log
+            log = f"{self.path}-wal"
+            try:
+                connection.log = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as exc:
+                raise TicketStoreError(f"{log} cannot be opened: {exc.strerror}") from exc
 
     def _translated(self, exc: sqlite3.DatabaseError) -> IncomingError:
         if isinstance(exc, sqlite3.OperationalError):
@@ -201,16 +208,16 @@ class Database:
         return Unavailable(f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s: {why}")
 
 
-def _set_journal(connection: sqlite3.Connection, journal: str) -> None:
-    """Where several processes start at once on a new folder, all want to change it; SQLite's own
-    time-out does not apply to that, it fails at once."""
+def _set_journal(connection: sqlite3.Connection, journal: str) -> str:
+    """The one that it has then. Where several processes start at once on a new folder, all want to
+    change it; SQLite's own time-out does not apply to that, it fails at once."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            connection.execute(f"PRAGMA journal_mode = {journal}")
+            (now,) = connection.execute(f"PRAGMA journal_mode = {journal}").fetchone()
         except sqlite3.OperationalError as exc:
             if "locked" not in str(exc) or time.monotonic() >= deadline:
                 raise
             time.sleep(random.uniform(0.005, 0.02))
         else:
-            return
+            return str(now)

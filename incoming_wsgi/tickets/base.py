@@ -5,7 +5,8 @@ the same time, and when it returns it survives the death of any process. A store
 what a change is, the engine says in a `Decide` function, which the store runs inside the
 transaction, with the upload as it is at that moment. It must be called again with fresh values if
 the store has to repeat the transaction, so it has no side effects; what it raises ends the
-transaction without a change.
+transaction without a change. A TicketStoreError may leave open whether it has happened, as the
+death of the caller does.
 
 Two kinds of right are kept here, neither of which anybody ever has to wait for or to give back:
 
@@ -80,6 +81,8 @@ class Then:
 class WriteClaim:
     """`gaps` are the parts of the wanted range that are not stored yet: only they may be written.
     `displaced` says that older requests might still be writing there: fence before the first block.
+    `upload` is as it was then. If there are gaps, its `received` knows the `total_bytes`; the ranges
+    themselves are read when somebody asks for them, and are those of that moment.
     """
 
     upload: Upload

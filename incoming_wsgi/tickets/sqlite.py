@@ -61,9 +61,10 @@ SYNC_AFTER_S = 10.0
 ASK_AGAIN_S = 3600.0
 # What a power failure may undo: clients repeat it.
 REPEATABLE = (Event.DECLARE, Event.STORE)
-# A client who is told so goes away. What it is told must last, also if another has made it so and
-# has not synced that yet. Of what comes after these it is enough that it is true.
-MUST_LAST = (UploadState.COMPLETE, UploadState.HANDING_OVER)
+# Who is told that nothing is missing goes away, and what is cancelled is deleted. So nobody learns
+# of these before they are on the disk, also if another has made it so and waits for the disk yet.
+# FINISHED and FAILED are what an app has said: what is undone of that it says again.
+MUST_LAST = (UploadState.COMPLETE, UploadState.HANDING_OVER, UploadState.CANCELLED)
 
 # What can be done for a due upload without the web app's callback; see `lease_due`.
 NEEDS_NO_CALLBACK = (
@@ -319,6 +320,8 @@ class SQLiteTicketStore(TicketStore):
                 "UPDATE uploads SET lease = ?, due_at = ? WHERE key = ?",
                 (token, until, row[KEY]),
             )
+            # Before an app is called about any other there is a transition.
+            connection.durable = state_of(row) is UploadState.CANCELLED
             # The upload as it was when it was found due: its `due_at` says since when.
             return Lease(loaded(to_upload(connection, row)), token)
 
