@@ -22,7 +22,7 @@ __all__ = ["CONTENT", "MAX_CHUNK_BYTES", "Target", "target"]
 CONTENT = bytes(range(256)) * 4
 MAX_CHUNK_BYTES = 4096
 # What SQLite and FileStorage make.
-OWN_FILES = {"incoming.db", "incoming.db-wal", "incoming.db-shm", "files", "held", "left"}
+OWN_FILES = {"incoming.db", "incoming.db-wal", "incoming.db-shm", "files", "held", "left", "locks"}
 
 
 @dataclass
