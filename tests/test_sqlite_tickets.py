@@ -421,6 +421,19 @@ def test_what_a_process_of_an_older_version_still_writes_is_counted(store):
     assert usage_for(store, None) == Usage(100, 0, 0, 0)
 
 
+def test_of_an_owner_who_has_nothing_here_any_more_nothing_is_kept(store):
+    uploads = [new_upload(owner=owner, due_at=10.0) for owner in ("ann", "bob", "")]
+    for upload in uploads:
+        store.create(upload)
+    store.transition(uploads[0].id, Event.CANCEL, changes_nothing)
+    lease = store.lease_due(100.0, 200.0, in_process=True)
+    while lease.upload.id != uploads[1].id:
+        lease = store.lease_due(100.0, 200.0, in_process=True)
+    store.remove(uploads[1].id, lease=lease.token)
+    with store._database.using() as connection:
+        assert connection.execute("SELECT owner FROM owner_usage").fetchall() == [("",)]
+
+
 # a power failure
 
 
