@@ -256,7 +256,7 @@ class Engine:
             upload_id, start, stop, decide, admit=self._admission.admit_length
         )
         try:
-            if claim.gaps and claim.gaps == claim.upload.missing:
+            if _has_all_that_is_missing(claim):
                 upload = self._receive_last(claim, start, blocks, digest)
             else:
                 upload = self._receiving.receive(claim, start, blocks, digest)
@@ -352,6 +352,12 @@ def _is_idle_timeout(seconds: object) -> bool:
         and not isinstance(seconds, bool)
         and 0 < seconds < MAX_SECONDS
     )
+
+
+def _has_all_that_is_missing(claim: WriteClaim) -> bool:
+    """Told by the number of bytes: nothing of its gaps is stored."""
+    claimed = sum(stop - start for start, stop in claim.gaps)
+    return claimed > 0 and claim.upload.received.total_bytes + claimed == claim.upload.length
 
 
 def _check_not_gone(upload: Upload) -> None:

@@ -72,7 +72,7 @@ class Receiving:
                     checking.update(block)
             _verify(checking, digest)
             return claim.upload
-        create = not claim.upload.received.ranges
+        create = not claim.upload.received.total_bytes
         with self.storage.open_writer(claim.upload.id, create=create) as writer:
             if create:
                 self._check_not_late(claim, writer)

@@ -81,6 +81,10 @@ class StoredRanges(RangeSet):
         assert self._loaded is not None
         return self._loaded
 
+    def __reduce__(self) -> tuple[type[RangeSet], tuple[tuple[Range, ...]]]:
+        """For a copy, or another process, which could not read."""
+        return RangeSet, (self.ranges,)
+
     def read_later(self, load: Callable[[], tuple[Range, ...]]) -> None:
         """The transaction in which they could be read ends: from now on with `load`."""
         object.__setattr__(self, "_load", load)

@@ -81,8 +81,8 @@ class Then:
 class WriteClaim:
     """`gaps` are the parts of the wanted range that are not stored yet: only they may be written.
     `displaced` says that older requests might still be writing there: fence before the first block.
-    `upload` is as it was then. If there are gaps, its `received` knows the `total_bytes`; its ranges
-    are read when somebody asks for them, and are those of that moment.
+    `upload` is as it was then. If there are gaps, its `received` knows the `total_bytes`; its
+    ranges are read when somebody asks for them, and are those of that moment.
     """
 
     upload: Upload
