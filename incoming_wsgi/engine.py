@@ -257,7 +257,7 @@ class Engine:
             upload_id, start, stop, decide, admit=self._admission.admit_length
         )
         try:
-            if claim.gaps and _has_all_that_is_missing(claim):
+            if _has_all_that_is_missing(claim):
                 upload = self._receive_last(claim, start, blocks, digest)
             else:
                 upload = self._receiving.receive(claim, start, blocks, digest)
@@ -340,11 +340,6 @@ class Engine:
             _check_not_gone(upload)
 
 
-def _has_all_that_is_missing(claim: WriteClaim) -> bool:
-    claimed = sum(stop - start for start, stop in claim.gaps)
-    return claim.upload.received.total_bytes + claimed == claim.upload.length
-
-
 def _can_be_called(url: str) -> bool:
     try:
         return is_http_url(url) and bool(Origin.of(url).name)
@@ -358,6 +353,12 @@ def _is_idle_timeout(seconds: object) -> bool:
         and not isinstance(seconds, bool)
         and 0 < seconds < MAX_SECONDS
     )
+
+
+def _has_all_that_is_missing(claim: WriteClaim) -> bool:
+    """Told by the number of bytes: nothing of its gaps is stored."""
+    claimed = sum(stop - start for start, stop in claim.gaps)
+    return claimed > 0 and claim.upload.received.total_bytes + claimed == claim.upload.length
 
 
 def _check_not_gone(upload: Upload) -> None:

@@ -76,7 +76,7 @@ class Receiving:
                     digester.update(block)
             _verify(digester, digest)
             return claim.upload
-        create = claim.upload.received.total_bytes == 0
+        create = not claim.upload.received.total_bytes
         with self.storage.open_writer(claim.upload.id, create=create) as writer:
             if create:
                 self._check_not_late(claim, writer)
