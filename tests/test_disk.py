@@ -354,20 +354,21 @@ def test_a_full_database_refuses_and_keeps(make, tmp_path):
     app = TestApp(incoming)
     _, url = declare(incoming, MIB)
     put(incoming, url, 0, CONTENT[:1000], MIB)
-    with incoming._tickets._database.using() as connection:
+    with incoming._tickets._database.using() as connection:  # the one that is used next, too
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
-        statuses = set()
-        # Until a record does not fit: each chunk leaves a gap behind it.
-        for start in range(2000, 1_000_000, 2000):
-            response = put(incoming, url, start, CONTENT[start : start + 1], MIB, status="*")
-            statuses.add(response.status_code)
-            if response.status_code != 200:
-                check_full(response)
-                break
-        assert statuses == {200, 507}
-        received = app.get(url).json["received"]
-        assert received[-1] == [start - 2000, start - 1999]
+    statuses = set()
+    # Until a record does not fit: each chunk leaves a gap behind it.
+    for start in range(2000, 1_000_000, 2000):
+        response = put(incoming, url, start, CONTENT[start : start + 1], MIB, status="*")
+        statuses.add(response.status_code)
+        if response.status_code != 200:
+            check_full(response)
+            break
+    assert statuses == {200, 507}
+    received = app.get(url).json["received"]
+    assert received[-1] == [start - 2000, start - 1999]
+    with incoming._tickets._database.using() as connection:
         connection.execute("PRAGMA max_page_count = 1000000")
     put(incoming, url, start, CONTENT[start : start + 1], MIB)
     assert len(app.get(url).json["received"]) == len(received) + 1
