@@ -76,6 +76,11 @@ def main(
     cache: Path,
     python: str | None,
 ) -> None:
+    known = {*by_key, *(workload.name for workload in WORKLOADS)}
+    if unknown := sorted(set(only) - known):
+        raise click.UsageError(
+            f"--only knows no {', '.join(unknown)}, but {', '.join(sorted(known))}"
+        )
     size = QUICK if quick else Size(rounds, int(gib * GIB))
     context.obj = given = Given(size, cache.absolute(), python)
     if context.invoked_subcommand is None:

@@ -27,7 +27,8 @@ class Contestant:
     title: str
     command: Command
     dialect: Dialect
-    environ: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of ours."""
     slow: bool = False
     """A quarter of the bytes will do."""
     hands_over: bool = False
@@ -107,7 +108,7 @@ CONTESTANTS = (
         f'{OURS}, gunicorn, 1 worker, durability="disk"',
         servers.gunicorn("ours"),
         dialects.Incoming(),
-        {"BENCHMARK_DURABILITY": "disk"},
+        {"durability": "disk"},
     ),
     Contestant(
         "ours-complete",

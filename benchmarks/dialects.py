@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 HOST = "127.0.0.1"
+PATIENCE_S = 60
 KEEP_NOTHING, KEEP_LOCATION, KEEP_BODY = range(3)
 KEPT = "\x01"  # load.c puts here what it kept of the answer before
 TUS = "Tus-Resumable: 1.0.0\r\n"
@@ -324,8 +325,8 @@ class _Answer:
 def _ask(
     port: int, path: str, fields: Mapping[str, str], *, method: str = "POST", body: bytes = b""
 ) -> _Answer:
-    """Raises RuntimeError for a refusal."""
-    connection = http.client.HTTPConnection(HOST, port)
+    """Raises RuntimeError for a refusal, OSError if there is no answer."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)
     try:
         connection.request(method, path, body, {"Tus-Resumable": "1.0.0", **fields})
         response = connection.getresponse()

@@ -34,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES = 64 * 1024, KEPT_BYTES = 1024, MARK = 1 };
+enum { ANSWER_BYTES = 64 * 1024, KEPT_BYTES = 1024, MARK = 1, PATIENCE_S = 60 };
 enum capture { NOTHING, LOCATION, BODY };
 
 struct request {
@@ -115,7 +115,10 @@ static int open_connection(void) {
     int one = 1, opened = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (opened < 0 || connect(opened, (struct sockaddr *)&address, sizeof address))
         die("connect: %s", strerror(errno));
+    struct timeval patience = {.tv_sec = PATIENCE_S};
     setsockopt(opened, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(opened, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(opened, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     return opened;
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def _process_tree(roots: Iterable[int]) -> list[int]:
     for pid in roots:
         found.append(pid)
         for task in Path(f"/proc/{pid}/task").iterdir():
-            found += _process_tree(map(int, (task / "children").read_text().split()))
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+                found += _process_tree(map(int, (task / "children").read_text().split()))
     return found
 
 

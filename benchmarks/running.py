@@ -86,48 +86,62 @@ def run_workload(
     ]
     with ExitStack() as stack:
         sides = []
-        for key in keys:
-            side = _Side(bench, workload, by_key[key])
-            stack.callback(side.stop)
-            sides.append(side)
-        for side in sides:
-            side.running.wait_until_ready()
+        for key, row in zip(keys, rows, strict=True):
+            sides.append(_Side(bench, workload, by_key[key], row))
+            stack.callback(sides[-1].stop)
+        sides = [side for side in sides if side.is_ready()]
         for number in range(rounds or bench.size.rounds):
             order = [(number + place) % len(sides) for place in range(len(sides))]
             # Backwards every other time.
             for place in order if number % 2 == 0 else reversed(order):
-                try:
-                    figures = sides[place].run(check=number == 0)
-                except (RuntimeError, WrongContent) as exc:
-                    rows[place]["failures"].append(str(exc))
-                    said = f"FAILED: {exc}"
-                else:
-                    rows[place]["rounds"].append(figures)
-                    said = _brief(figures)
-                bench.say(f"{workload.name} {number + 1} {keys[place]}: {said}")
+                said = sides[place].take_turn(check=number == 0)
+                bench.say(f"{workload.name} {number + 1} {sides[place].contestant.key}: {said}")
     return rows
 
 
 class _Side:
     """One contestant at work on one workload."""
 
-    def __init__(self, bench: Bench, workload: Workload, contestant: Contestant) -> None:
+    def __init__(
+        self, bench: Bench, workload: Workload, contestant: Contestant, row: dict[str, Any]
+    ) -> None:
         self.contestant = contestant
+        self._row = row
         self._bench = bench
         self._workload = workload
         self._folder = bench.folder / workload.name / contestant.key
         self._trash = self._folder.parent / f"{contestant.key}.trash"
         self._taken = 0
         self._pool = Pool()
-        self.running = Running(
-            contestant.command, bench.tools, self._folder, dict(contestant.environ)
-        )
+        environ = {"BENCHMARK_SETTINGS": json.dumps(contestant.settings)}
+        self.running = Running(contestant.command, bench.tools, self._folder, environ)
         self._trash.mkdir()
+
+    def is_ready(self) -> bool:
+        """Whether it has come up; if not, its row says why."""
+        try:
+            self.running.wait_until_ready()
+        except RuntimeError as exc:
+            self._row["failures"].append(str(exc))
+            self._bench.say(f"{self.contestant.key}: {exc}")
+        return not self._row["failures"]
 
     def stop(self) -> None:
         self.running.stop()
 
-    def run(self, *, check: bool) -> dict[str, Any]:
+    def take_turn(self, *, check: bool) -> str:
+        """One run; its figures go into the row. What is to be said of it."""
+        try:
+            figures = self._run(check=check)
+        except (OSError, RuntimeError, WrongContent) as exc:
+            self._row["failures"].append(str(exc))
+            return f"FAILED: {exc}"
+        finally:
+            self._clear_away()
+        self._row["rounds"].append(figures)
+        return _brief(figures)
+
+    def _run(self, *, check: bool) -> dict[str, Any]:
         pieces = self._pieces()
         dialect, source = self.contestant.dialect, self._bench.source
         run = Run(self.running.port, pieces, source)
@@ -146,7 +160,6 @@ class _Side:
             source.compare(self._files(), dialect.parts(pieces))
         else:
             dialect.drop(run)
-        self._clear_away()
         return self._figures(client, asdict(cost), pieces)
 
     def _pieces(self) -> list[Piece]:

@@ -10,6 +10,7 @@ benchmark knows how many it has.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterable
@@ -27,7 +28,6 @@ logging.disable(logging.INFO)  # what a server's default would not write either
 FOLDER = Path(os.environ["BENCHMARK_FOLDER"])
 FILES = FOLDER / "files"
 TAKEN = os.open(FOLDER / "taken", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-BIGGEST_CHUNK = 16 * 1024 * 1024
 
 
 def take_file(upload) -> None:
@@ -38,8 +38,7 @@ def take_file(upload) -> None:
 incoming = Incoming(
     FOLDER / "incoming",
     on_finished=take_file,
-    durability=os.environ.get("BENCHMARK_DURABILITY", "process"),
-    max_chunk_bytes=BIGGEST_CHUNK,
+    **json.loads(os.environ.get("BENCHMARK_SETTINGS", "{}")),
 )
 
 
