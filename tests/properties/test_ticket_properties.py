@@ -290,7 +290,8 @@ class Tickets(RuleBasedStateMachine):
                 if not any(kept[:2] == place for kept in known.digests):
                     known.digests.add((*place, digest.sha256))
             length = changed.get("length", known.facts.length)
-            if then and length is not None and bytes_of([(0, min(length, 99))]) <= known.received:
+            # No bytes are claimed beyond a length: a number tells whether any are missing.
+            if then and len(known.received) == length and bytes_of(chosen.gaps) <= own:
                 if not known.can([Event.STORE, *(event for event, _ in follows)]):
                     known.received, known.digests = before
                     with pytest.raises(WrongState):
