@@ -16,9 +16,11 @@ from typing import Any
 
 from .errors import BadRequest, IncompleteBody, LengthRequired, TooLarge
 from .in_flight import RequestInFlight
+from .readers.base import PipingReader
 from .readers.buffers import BUFFER_BYTES, Buffers
 from .readers.choice import find_reader
-from .storage.base import Block
+from .readers.pipes import Pipe, Pipes
+from .storage.base import Block, Piped, in_memory
 
 __all__ = ["MAX_TEXT", "Body", "parse_length", "shown"]
 
@@ -34,6 +36,7 @@ MAX_DIGITS = 19  # of 2**63 - 1; int() takes its time for thousands
 MAX_TEXT = 4096  # characters of a file name, a relative path, a type, a reason, a parameter
 
 _buffers = Buffers()
+_pipes = Pipes()
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
@@ -58,6 +61,7 @@ class Body:
         self._terminated = bool(environ.get("wsgi.input_terminated"))
         self._chunked = self._coding is not None and self.length is None
         self._borrowed: list[bytearray] = []
+        self._pipe: Pipe | None = None
         self._arrived = 0
         self._ended = False
         self._broke_off = False
@@ -79,8 +83,9 @@ class Body:
         if self._coding.lower() != "chunked":
             raise BadRequest(f"Transfer-Encoding is {shown(self._coding)}; it may be chunked")
 
-    def blocks(self, *, keep: int = 1) -> Iterator[Block]:
+    def blocks(self, *, keep: int = 1, piped: bool = False) -> Iterator[Block | Piped]:
         """All of the body, a block at a time; each stays as it is until `keep` more are asked for.
+        With `piped` they may be such, to be taken out before the next is asked for.
 
         Raises LengthRequired before the first, IncompleteBody after the last if the body was
         shorter than announced.
@@ -92,7 +97,7 @@ class Body:
             if self._arrived == self.length:
                 return
             began = time.monotonic()
-            block = self._read(min(size, self.length - self._arrived), number)
+            block = self._read(min(size, self.length - self._arrived), number, piped=piped)
             if not block:
                 raise IncompleteBody(announced=self.length, arrived=self._arrived)
             yield block
@@ -113,7 +118,7 @@ class Body:
         else:
             if self.length > max_bytes:
                 raise TooLarge(f"This body may have {max_bytes} bytes; it has {self.length}.")
-            body = b"".join(bytes(block) for block in self.blocks())
+            body = b"".join(bytes(in_memory(block)) for block in self.blocks())
         if len(body) > max_bytes:
             raise TooLarge(f"This body may have {max_bytes} bytes; it has more.")
         return body
@@ -134,26 +139,30 @@ class Body:
         """The blocks are not needed any more."""
         while self._borrowed:
             _buffers.give_back(self._borrowed.pop())
+        if self._pipe is not None:
+            _pipes.give_back(self._pipe)
+            self._pipe = None
 
     def _read_terminated(self, max_bytes: int) -> bytes:
         parts = []
         left = max_bytes
         while left > 0 and (block := self._read(min(left, MAX_BLOCK_BYTES))):
-            parts.append(bytes(block))
+            parts.append(bytes(in_memory(block)))
             left -= len(block)
         return b"".join(parts)
 
-    def _read(self, size: int, number: int = 0) -> Block:
-        """Into the buffer of that number; b"" at the end, however that came."""
+    def _read(self, size: int, number: int = 0, *, piped: bool = False) -> Block | Piped:
+        """Into the buffer of that number, or a pipe; empty at the end, however that came."""
         # For one that was ended before its first read something may have come all the same.
         if self._ended or (self._in_flight.is_ended and self._arrived):
             return b""
-        while len(self._borrowed) <= number:
-            self._borrowed.append(_buffers.take())
-        buffer = memoryview(self._borrowed[number])[:size]
+        block: Block | Piped | None = None
         self._in_flight.expect(size)
         try:
-            block = self._reader.read(buffer)
+            if piped and isinstance(self._reader, PipingReader):
+                block = self._read_into_pipe(self._reader, size)
+            if block is None:
+                block = self._reader.read(self._buffer(number)[:size])
         except Exception:  # noqa: BLE001 - every server has its own for a client that is gone
             block = b""
             self._broke_off = True
@@ -161,6 +170,16 @@ class Body:
         self._arrived += len(block)
         self._ended = not block
         return block
+
+    def _read_into_pipe(self, reader: PipingReader, size: int) -> Block | Piped | None:
+        if self._pipe is None:
+            self._pipe = _pipes.take()
+        return None if self._pipe is None else reader.read_into_pipe(self._pipe, size)
+
+    def _buffer(self, number: int) -> memoryview:
+        while len(self._borrowed) <= number:
+            self._borrowed.append(_buffers.take())
+        return memoryview(self._borrowed[number])
 
 
 def parse_length(name: str, text: str) -> int:

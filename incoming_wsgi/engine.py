@@ -31,7 +31,7 @@ from .hosts import Origin, is_among
 from .last_bytes import Caller, LastBytes
 from .receiving import Receiving
 from .states import Event, UploadState, takes_bytes
-from .storage.base import Block, Storage
+from .storage.base import Block, Piped, Storage
 from .tickets.base import TicketStore, WriteClaim
 from .uploads import (
     ChunkDigest,
@@ -79,6 +79,7 @@ class Engine:
         self._completion = completion
         self._settings = settings
         self._caller = caller
+        self.takes_pipes = storage.takes_pipes
         self._admission = Admission(storage=storage, settings=settings)
         self._receiving = Receiving(
             tickets=tickets,
@@ -228,7 +229,7 @@ class Engine:
         start: int,
         stop: int,
         length: int,
-        blocks: Iterable[Block],
+        blocks: Iterable[Block | Piped],
         digest: ExpectedDigest | None = None,
         file_tag: str | None = None,
     ) -> Upload:
@@ -274,7 +275,7 @@ class Engine:
         self,
         claim: WriteClaim,
         start: int,
-        blocks: Iterable[Block],
+        blocks: Iterable[Block | Piped],
         digest: ExpectedDigest | None,
     ) -> Upload:
         """With the claim on all that is missing."""

@@ -20,7 +20,7 @@ from .digesting import Digester, ExpectedDigest
 from .errors import DigestMismatch, Superseded
 from .ranges import Range
 from .states import takes_bytes
-from .storage.base import Block, Storage, Writer
+from .storage.base import Block, Piped, Storage, Writer, in_memory
 from .tickets.base import Decide, Then, TicketStore, WriteClaim
 from .uploads import ChunkDigest, Upload
 
@@ -43,7 +43,7 @@ class Receiving:
         self,
         claim: WriteClaim,
         start: int,
-        blocks: Iterable[Block],
+        blocks: Iterable[Block | Piped],
         digest: ExpectedDigest | None,
         seal: Callable[[], Then] | None = None,
     ) -> Upload:
@@ -65,15 +65,16 @@ class Receiving:
         self,
         claim: WriteClaim,
         start: int,
-        blocks: Iterable[Block],
+        blocks: Iterable[Block | Piped],
         digest: ExpectedDigest | None,
         digester: Digester | None,
         seal: Callable[[], Then] | None,
     ) -> Upload:
         if not claim.gaps:
             for block in blocks:
+                memory = in_memory(block)
                 if digester:
-                    digester.update(block)
+                    digester.update(memory)
             _verify(digester, digest)
             return claim.upload
         create = not claim.upload.received.total_bytes
@@ -87,6 +88,7 @@ class Receiving:
             try:
                 for block in blocks:
                     if digester:
+                        block = in_memory(block)
                         digester.update(block)
                     progress.store(position, block)
                     position += len(block)
@@ -133,10 +135,9 @@ class _Progress:
         self._written: list[Range] = []
         self._recorded_at = time.monotonic()
 
-    def store(self, position: int, block: Block) -> None:
-        view = memoryview(block)
-        for start, stop in _overlaps(self._claim.gaps, position, position + len(view)):
-            part = view[start - position : stop - position]
+    def store(self, position: int, block: Block | Piped) -> None:
+        for start, part in _parts_in(self._claim.gaps, position, block):
+            stop = start + len(part)
             if not self._writer.write(start, part, self._permit(start, stop)):
                 raise Superseded
             if self._written and self._written[-1][1] == start:
@@ -183,11 +184,20 @@ class _Progress:
         self.record(release=True)
 
 
-def _overlaps(gaps: Iterable[Range], start: int, stop: int) -> Iterator[Range]:
+def _parts_in(
+    gaps: tuple[Range, ...], start: int, block: Block | Piped
+) -> Iterator[tuple[int, Block | Piped]]:
+    """What of a block that begins at `start` falls into `gaps`, and where. If it was in a pipe, it
+    is taken out in any case."""
+    stop = start + len(block)
+    if any(gap_start <= start and stop <= gap_stop for gap_start, gap_stop in gaps):
+        yield start, block
+        return
+    view = memoryview(in_memory(block))
     for gap_start, gap_stop in gaps:
         first, last = max(start, gap_start), min(stop, gap_stop)
         if first < last:
-            yield first, last
+            yield first, view[first - start : last - start]
 
 
 def _verify(digester: Digester | None, digest: ExpectedDigest | None) -> None:

@@ -107,7 +107,7 @@ class NativeDialect:
             start=start,
             stop=stop,
             length=length,
-            blocks=body.blocks(keep=1 if digest is None else 2),
+            blocks=body.blocks(keep=2) if digest else body.blocks(piped=self._engine.takes_pipes),
             digest=digest,
             file_tag=_parse_if_match(environ.get("HTTP_IF_MATCH")),
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from ..storage.base import Block
+from ..storage.base import Block, Piped
+from .pipes import Pipe
 
-__all__ = ["FillingReader", "PieceReader", "PlainReader", "Reader"]
+__all__ = ["FillingReader", "PieceReader", "PipingReader", "PlainReader", "Reader"]
 
 PIECE_BYTES = 64 * 1024
 
@@ -77,3 +78,10 @@ class PieceReader(FillingReader):
         piece: bytes = self._source.read(min(len(buffer), PIECE_BYTES))
         buffer[: len(piece)] = piece
         return len(piece)
+
+
+class PipingReader(FillingReader):
+    @abstractmethod
+    def read_into_pipe(self, pipe: Pipe, size: int) -> Block | Piped | None:
+        """As `read`, but into an empty pipe, at most `size` bytes; fewer also if it is full. What
+        the server has in its hands comes in memory. None if there is no such way here: `read`."""

@@ -14,18 +14,21 @@ request in the middle makes it wrong.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from functools import cache
 from io import BytesIO
 from typing import Any
 
-from .base import FillingReader
+from ..storage.base import Block, Piped
+from .base import PipingReader
+from .pipes import CAN_SPLICE, Pipe
 
 __all__ = ["GunicornReader", "find_gunicorn_reader"]
 
 
-class GunicornReader(FillingReader):
+class GunicornReader(PipingReader):
     """`body` is a Body over a LengthReader over a SocketUnreader."""
 
     def __init__(self, body: Any) -> None:
@@ -36,6 +39,9 @@ class GunicornReader(FillingReader):
         # The kernel can wait for all of it in one call; a TLS socket decrypts record by record.
         is_tls = hasattr(self._socket, "pending")
         self._flags = 0 if is_tls else socket.MSG_WAITALL
+        # The sockets of gevent do not block, so they cannot be waited for in the kernel.
+        descriptor = self._socket.fileno()
+        self._can_splice = CAN_SPLICE and not is_tls and os.get_blocking(descriptor)
 
     def fill(self, buffer: memoryview) -> int:
         if self._held:
@@ -47,6 +53,30 @@ class GunicornReader(FillingReader):
         received: int = self._socket.recv_into(buffer, len(buffer), self._flags)
         self._framing.length -= received
         return received
+
+    def read_into_pipe(self, pipe: Pipe, size: int) -> Block | Piped | None:
+        if not self._can_splice:
+            return None
+        if self._held:
+            held, self._held = self._held[:size], self._held[size:]
+            return held
+        if self._failure is not None:
+            raise self._failure
+        filled = 0
+        while filled < size:
+            try:
+                moved = pipe.fill(self._socket.fileno(), size - filled)
+            except BaseException as exc:
+                if filled and not isinstance(exc, BlockingIOError):  # else it is full
+                    self._failure = exc
+                if not filled:
+                    raise
+                break
+            if not moved:
+                break
+            self._framing.length -= moved
+            filled += moved
+        return pipe.block(filled)
 
 
 def find_gunicorn_reader(environ: dict[str, Any], body: Any, length: int) -> GunicornReader | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import FileTooLarge, NotSynced, StorageError, StorageFull, Unavailable
 from . import _descriptors
-from .base import Block, Writer
+from .base import Block, Piped, Writer, in_memory
 
 __all__ = [
     "FileWriter",
@@ -42,7 +42,7 @@ class FileWriter(Writer):
         self._sync_folder = sync_folder
         self._created = created
 
-    def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
+    def write(self, position: int, block: Block | Piped, permit: Callable[[], bool]) -> bool:
         length = position + len(block)
         with (
             storage_errors("A block cannot be stored", position, length),
@@ -51,11 +51,10 @@ class FileWriter(Writer):
             if not permit():
                 return False
             self._check_room(len(block))
-            view = memoryview(block)
-            while view:
-                written = os.pwrite(self._descriptor, view, position)
-                position += written
-                view = view[written:]
+            if isinstance(block, Piped):
+                _splice(block, self._descriptor, position)
+            else:
+                _write(block, self._descriptor, position)
             return True
 
     def _check_room(self, size: int) -> None:
@@ -80,6 +79,29 @@ class FileWriter(Writer):
 
     def close(self) -> None:
         _descriptors.close(self._descriptor)
+
+
+def _write(block: Block, descriptor: int, position: int) -> None:
+    view = memoryview(block)
+    while view:
+        written = os.pwrite(descriptor, view, position)
+        position += written
+        view = view[written:]
+
+
+def _splice(block: Piped, descriptor: int, position: int) -> None:
+    left = len(block)
+    while left:
+        try:
+            moved = os.splice(block.descriptor, descriptor, left, offset_dst=position)
+        except OSError as exc:
+            if exc.errno != errno.EINVAL:
+                raise
+            # A file system that cannot do it.
+            _write(in_memory(Piped(block.descriptor, left)), descriptor, position)
+            return
+        position += moved
+        left -= moved
 
 
 def open_file(path: Path, more: int = 0) -> int:

@@ -12,6 +12,7 @@ holds what is said here as tests.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,9 +20,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Block", "Room", "Storage", "Writer"]
+__all__ = ["Block", "Piped", "Room", "Storage", "Writer", "in_memory"]
 
 Block = bytes | bytearray | memoryview
+
+
+class Piped:
+    """A block that stands in a pipe: its next `len()` bytes, to be taken out at once or never."""
+
+    __slots__ = ("_size", "descriptor")
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self.descriptor = descriptor
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+
+def in_memory(block: Block | Piped) -> Block:
+    """What was in a pipe is not there any more."""
+    if not isinstance(block, Piped):
+        return block
+    parts = []
+    left = len(block)
+    while left:
+        part = os.read(block.descriptor, left)
+        if not part:
+            raise EOFError(f"the pipe ended {left} bytes too early")
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +67,9 @@ class Writer(ABC):
     """One request's access to the bytes of one upload. A context manager; closed exactly once."""
 
     @abstractmethod
-    def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
-        """Store the whole of `block` at byte `position`, if `permit()` says so.
+    def write(self, position: int, block: Block | Piped, permit: Callable[[], bool]) -> bool:
+        """Store the whole of `block` at byte `position`, if `permit()` says so. A Piped one comes
+        only if the storage `takes_pipes`.
 
         Asking and storing are one step for `fence()`. Returns what `permit` said; when it was
         False nothing has changed. Positions may come in any order and leave holes. The bytes
@@ -80,6 +110,9 @@ class Writer(ABC):
 
 
 class Storage(ABC):
+    takes_pipes = False
+    """Whether it can store a Piped block without taking it out."""
+
     @abstractmethod
     def prepare(self) -> None:
         """Make the place ready and try that it can do what is needed; called once at the start of

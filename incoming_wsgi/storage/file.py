@@ -54,6 +54,8 @@ class FileStorage(Storage):
     `min_free_bytes` of it are never filled: the ticket database, and others, need room too.
     """
 
+    takes_pipes = hasattr(os, "splice")
+
     def __init__(self, folder: str | os.PathLike[str], *, min_free_bytes: int = 0) -> None:
         # Resolved at once: a later chdir must not move the storage.
         self.folder = Path(folder).absolute()
