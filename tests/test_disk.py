@@ -16,6 +16,7 @@ from webtest import TestApp
 
 from incoming_wsgi import Incoming, StorageFull, TooManyUploads, Upload, UploadState
 from incoming_wsgi.client import upload_file
+from incoming_wsgi.storage.base import Piped
 from incoming_wsgi.uploads import now
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -439,3 +440,67 @@ def test_a_locked_database_is_waited_for(make, tmp_path):
     other.close()
     thread.join()
     assert answers == ["COMPLETE"]
+
+
+# bytes that do not come through our memory
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_block(disk, tmp_path):
+    """What has been stored of it is kept, and nothing that was left over comes anywhere else."""
+    environ = {
+        "INCOMING_STORAGE_DIR": str(disk.folder / "incoming"),
+        "INCOMING_DATABASE": str(tmp_path / "incoming.db"),
+        "INCOMING_MIN_FREE_BYTES": "0",
+    }
+    content = CONTENT * 6
+    length = len(content) + 1
+    with gunicorn("incoming_wsgi.wsgi:application", folder=tmp_path, environ=environ) as server:
+
+        def send(url: str, start: int, body: bytes) -> requests.Response:
+            said = f"bytes {start}-{start + len(body) - 1}/{length}"
+            return requests.put(url, body, headers={"Content-Range": said}, timeout=30)
+
+        form = {"signalFinishURL": "http://127.0.0.1:9/"}
+        tickets = [
+            requests.post(f"{server.url}/backend/new_upload", form, timeout=30).text
+            for _ in range(2)
+        ]
+        full, other = (f"{server.url}/frontend/uploads/{ticket}" for ticket in tickets)
+        assert send(full, 0, content[:1]).status_code == 200
+        disk.fill(but=3 * MIB // 2)
+        answer = send(full, 1, content[1:])
+        assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+        disk.clear()
+        assert send(other, 0, content).json()["received"] == [[0, len(content)]]
+        received = requests.get(full, timeout=30).json()["received"]
+        assert received[0][1] > 1
+        assert send(full, received[0][1], content[received[0][1] :]).status_code == 200
+    for ticket in tickets:
+        stored = (disk.folder / "incoming" / "files" / ticket).read_bytes()
+        assert stored == content
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSPC])
+def test_a_file_system_that_takes_nothing_from_a_pipe(error, make, monkeypatch, tmp_path):
+    """What cannot be done is done in another way; what is an error stays one."""
+    incoming = make()
+    storage = incoming._storage
+    source, sink = os.pipe()
+    os.write(sink, b"0123456789")
+
+    def splice(*_, **__):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("incoming_wsgi.storage._writer.os.splice", splice)
+    ticket = incoming.new_upload(signal_finish_url="http://127.0.0.1:9/")
+    try:
+        with storage.open_writer(ticket, create=True) as writer:
+            if error == errno.EINVAL:
+                assert writer.write(3, Piped(source, 10), lambda: True) is True
+                assert storage.locate(ticket).read_bytes() == b"\0\0\0" + b"0123456789"
+            else:
+                with pytest.raises(StorageFull):
+                    writer.write(3, Piped(source, 10), lambda: True)
+    finally:
+        os.close(source)
+        os.close(sink)

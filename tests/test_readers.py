@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import io
 import logging
+import os
 import random
 import re
 import socket
 import sys
+import threading
 from types import ModuleType
 
 import pytest
@@ -16,8 +20,12 @@ from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 from servers import cheroot, gunicorn, uwsgi, waitress, wsgiref
 
+from incoming_wsgi.body import Body as RequestBody
+from incoming_wsgi.in_flight import InFlight
 from incoming_wsgi.readers import gunicorn as gunicorn_room
 from incoming_wsgi.readers.choice import find_reader
+from incoming_wsgi.readers.pipes import Pipe, Pipes
+from incoming_wsgi.storage.base import Piped, in_memory
 
 MIB = 1024 * 1024
 CONTENT = random.Random(5).randbytes(3 * MIB + 11)
@@ -207,3 +215,116 @@ def test_a_body_in_memory_is_not_copied():
     with pytest.raises(BufferError):
         source.truncate(0)  # it is the memory of the source itself
     assert read(reader, 5) == b" body"
+
+
+# pipes
+
+
+@pytest.fixture
+def pipe():
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+def test_what_gunicorn_holds_comes_in_memory_and_the_rest_through_a_pipe(connection, pipe):
+    environ = make_environ(connection)
+    reader = reader_of(environ)
+    held = reader.read_into_pipe(pipe, 18)
+    assert bytes(held) == b"a part "
+    piped = reader.read_into_pipe(pipe, 11)
+    assert (type(piped), bytes(in_memory(piped))) == (Piped, b"of the body")
+    assert environ["wsgi.input"].reader.length == 0
+    assert pipe.is_empty()
+
+
+def test_never_more_than_the_body_goes_into_a_pipe(connection, pipe):
+    reader = reader_of(make_environ(connection))
+    reader.read_into_pipe(pipe, 18)
+    assert bytes(in_memory(reader.read_into_pipe(pipe, 2))) == b"of"
+    assert connection.recv(100) == b" the body"
+
+
+def test_a_connection_that_does_not_block_has_no_pipe(connection, pipe):
+    connection.setblocking(False)
+    reader = reader_of(make_environ(connection))
+    assert reader.read_into_pipe(pipe, 18) is None
+    assert read(reader) == b"a part of the body"
+
+
+def test_what_came_before_a_failure_comes_out_of_the_pipe_first(connection, pipe, monkeypatch):
+    reader = reader_of(make_environ(connection))
+    reader.read_into_pipe(pipe, 18)
+    real, calls = Pipe.fill, []
+
+    def fill(self, source, size):
+        calls.append(size)
+        if len(calls) > 1:
+            raise ConnectionResetError
+        return real(self, source, size - 5)
+
+    monkeypatch.setattr(Pipe, "fill", fill)
+    assert bytes(in_memory(reader.read_into_pipe(pipe, 11))) == b"of the"
+    with pytest.raises(ConnectionResetError):
+        reader.read_into_pipe(pipe, 5)
+
+
+def test_a_full_pipe_is_a_block(connection, pipe):
+    fcntl.fcntl(pipe._write_end, fcntl.F_SETPIPE_SZ, 4096 * 2)  # two pieces of whatever size
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        receiver, _ = listener.accept()
+    with sender, receiver:
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        thread = threading.Thread(target=sender.sendall, args=(CONTENT,))
+        thread.start()
+        unreader = SocketUnreader(receiver)
+        body = Body(LengthReader(unreader, len(CONTENT)))
+        environ = {"wsgi.input": body, "gunicorn.socket": receiver, "SERVER_PROTOCOL": "HTTP/1.1"}
+        reader = find_reader(environ, len(CONTENT), fast=True)
+        got = []
+        left = len(CONTENT)
+        while left:
+            block = in_memory(reader.read_into_pipe(pipe, left))  # more than it can have
+            got.append(bytes(block))
+            left -= len(block)
+        thread.join(10)
+    assert b"".join(got) == CONTENT
+    assert len(got) > 2
+
+
+def test_a_pipe_with_something_in_it_is_not_used_again():
+    pipes = Pipes()
+    clean, dirty = pipes.take(), pipes.take()
+    os.write(dirty._write_end, b"left")
+    pipes.give_back(dirty)
+    pipes.give_back(clean)
+    assert pipes.take() is clean
+    assert pipes.take().is_empty()
+
+
+@pytest.mark.parametrize("failing", ["pipe2", "F_SETPIPE_SZ"])
+def test_where_the_system_gives_no_more_pipes_bodies_come_into_memory(
+    failing, connection, monkeypatch
+):
+    if failing == "pipe2":
+
+        def refuse(_):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(os, "pipe2", refuse)
+    else:  # a user who has had his share
+        real = fcntl.fcntl
+
+        def refuse(descriptor, command, *argument):
+            if command == fcntl.F_SETPIPE_SZ:
+                raise PermissionError
+            return real(descriptor, command, *argument)
+
+        monkeypatch.setattr(fcntl, "fcntl", refuse)
+    monkeypatch.setattr("incoming_wsgi.body._pipes", Pipes())
+    in_flight = InFlight(max_requests_per_upload=6, min_rate_bytes_s=0, stall_timeout_s=1)
+    environ = make_environ(connection, CONTENT_LENGTH="18")
+    body = RequestBody(environ, in_flight.begin(environ))
+    assert b"".join(body.blocks(piped=True)) == b"a part of the body"
+    body.close()

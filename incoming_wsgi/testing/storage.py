@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..errors import BytesLost
-from ..storage.base import Storage
+from ..storage.base import Piped, Storage
 from ..uploads import new_upload_id
 
 __all__ = ["StorageContract"]
@@ -56,6 +57,25 @@ class StorageContract:
             assert writer.write(11, memoryview(b"!"), allow) is True
         storage.seal(upload_id, 12)
         assert storage.locate(upload_id).read_bytes() == b"hello world!"
+
+    def test_a_block_in_a_pipe_is_stored_like_any_other(
+        self, storage: Storage, upload_id: str
+    ) -> None:
+        if not storage.takes_pipes:
+            return
+        source, sink = os.pipe()
+        try:
+            with storage.open_writer(upload_id, create=True) as writer:
+                os.write(sink, b"worldhello ")
+                assert writer.write(6, Piped(source, 5), allow) is True
+                assert writer.write(0, Piped(source, 6), allow) is True
+                os.write(sink, b"WORLD")
+                assert writer.write(6, Piped(source, 5), refuse) is False
+        finally:
+            os.close(source)
+            os.close(sink)
+        storage.seal(upload_id, 11)
+        assert storage.locate(upload_id).read_bytes() == b"hello world"
 
     def test_opening_again_keeps_what_is_there(self, storage: Storage, upload_id: str) -> None:
         with storage.open_writer(upload_id, create=True) as writer:
