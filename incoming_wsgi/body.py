@@ -103,7 +103,7 @@ class Body:
             yield block
             took_s = time.monotonic() - began
             if took_s < FAST_S:
-                size = min(size * 4, MAX_BLOCK_BYTES)
+                size = min(size * 16, MAX_BLOCK_BYTES)
             elif took_s > SLOW_S:
                 size = max(size // 4, MIN_BLOCK_BYTES)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from ..errors import FileTooLarge, NotSynced, StorageError, StorageFull, Unavailable
 from . import _descriptors
@@ -43,19 +44,19 @@ class FileWriter(Writer):
         self._created = created
 
     def write(self, position: int, block: Block | Piped, permit: Callable[[], bool]) -> bool:
-        length = position + len(block)
-        with (
-            storage_errors("A block cannot be stored", position, length),
-            _locked(self._descriptor, fcntl.LOCK_SH),
-        ):
-            if not permit():
-                return False
-            self._check_room(len(block))
-            if isinstance(block, Piped):
-                _splice(block, self._descriptor, position)
-            else:
-                _write(block, self._descriptor, position)
-            return True
+        with storage_errors("A block cannot be stored", position, position + len(block)):
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            try:
+                if not permit():
+                    return False
+                self._check_room(len(block))
+                if isinstance(block, Piped):
+                    _splice(block, self._descriptor, position)
+                else:
+                    _write(block, self._descriptor, position)
+                return True
+            finally:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _check_room(self, size: int) -> None:
         free = free_bytes(os.fstatvfs(self._descriptor))
@@ -131,15 +132,6 @@ def sync_file(descriptor: int) -> None:
 
 
 @contextmanager
-def _locked(descriptor: int, how: int) -> Iterator[None]:
-    fcntl.flock(descriptor, how)
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-@contextmanager
 def locked_alone(descriptor: int) -> Iterator[None]:
     """Wait for those who write a block; nobody waits for a process that stands still meanwhile."""
     deadline = time.monotonic() + LONGEST_BLOCK_S
@@ -163,15 +155,31 @@ def locked_alone(descriptor: int) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-@contextmanager
-def storage_errors(what: str, position: int = 0, length: int = 0) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
+class storage_errors:  # noqa: N801 - it is used as a function; as a class it costs less
+    """What the file system says becomes a StorageError, StorageFull or FileTooLarge; `what` begins
+    the message."""
+
+    __slots__ = ("_length", "_position", "_what")
+
+    def __init__(self, what: str, position: int = 0, length: int = 0) -> None:
+        self._what = what
+        self._position = position
+        self._length = length
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(exc, OSError):
+            return
         if exc.errno in NO_ROOM:
             raise StorageFull(
-                f"{what}: {exc.strerror}. What was acknowledged is kept; try again later."
+                f"{self._what}: {exc.strerror}. What was acknowledged is kept; try again later."
             ) from exc
         if exc.errno == errno.EFBIG:  # the file system's limit, or ulimit's
-            raise FileTooLarge(length=length, max_length_bytes=position) from exc
-        raise StorageError(f"{what}: {exc.strerror}") from exc
+            raise FileTooLarge(length=self._length, max_length_bytes=self._position) from exc
+        raise StorageError(f"{self._what}: {exc.strerror}") from exc
