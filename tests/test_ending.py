@@ -180,6 +180,8 @@ def take(upload):
 incoming = Incoming(folder, on_finished=take, background=scenario != "housekeeping")
 if scenario == "cut off":
     ending.STOP_S = 0.2
+if scenario == "renewed":
+    background.RENEW_EVERY_S = 0.1
 incoming.start_background()
 if scenario != "idle":
     upload_id = incoming.new_upload()
@@ -189,8 +191,6 @@ if scenario != "idle":
     else:
         incoming._engine.declare(upload_id, Declaration(0))
 say("ready")
-if scenario == "renewed":
-    background.RENEW_EVERY_S = 0.1
 if scenario == "housekeeping":
     background.RENEW_EVERY_S = 0.1
     incoming.do_housekeeping()
