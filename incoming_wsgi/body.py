@@ -103,7 +103,7 @@ class Body:
             yield block
             took_s = time.monotonic() - began
             if took_s < FAST_S:
-                size = min(size * 16, MAX_BLOCK_BYTES)
+                size = min(size * 4, MAX_BLOCK_BYTES)
             elif took_s > SLOW_S:
                 size = max(size // 4, MIN_BLOCK_BYTES)
 
@@ -171,7 +171,7 @@ class Body:
         self._ended = not block
         return block
 
-    def _read_into_pipe(self, reader: PipingReader, size: int) -> Block | Piped | None:
+    def _read_into_pipe(self, reader: PipingReader, size: int) -> Piped | None:
         if self._pipe is None:
             self._pipe = _pipes.take()
         return None if self._pipe is None else reader.read_into_pipe(self._pipe, size)

@@ -239,7 +239,7 @@ def begin_tls(server: Server, trust: ssl.SSLContext, path: str) -> socket.socket
     return raw
 
 
-def test_a_worker_without_threads_is_ended_by_gunicorn_and_full_blocks_are_kept(tmp_path):
+def test_a_worker_without_threads_is_ended_by_gunicorn_and_what_arrived_is_kept(tmp_path):
     # With more threads than one gunicorn would take gthread instead.
     arguments = ["--worker-class", "sync", "--threads", "1", "--timeout", "1"]
     with running(tmp_path, *arguments, min_rate_bytes_s=0) as server:
@@ -247,7 +247,7 @@ def test_a_worker_without_threads_is_ended_by_gunicorn_and_full_blocks_are_kept(
         with begin(server, f"/frontend/uploads/{ticket}", 0, 70_000) as connection:
             while connection.recv(65536):
                 pass
-        wait_until(lambda: received(server, ticket) == [[0, 65536]], "the record")
+        wait_until(lambda: received(server, ticket) == [[0, 70_000]], "the record")
 
 
 # servers that do not lend the connection

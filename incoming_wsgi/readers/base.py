@@ -82,6 +82,6 @@ class PieceReader(FillingReader):
 
 class PipingReader(FillingReader):
     @abstractmethod
-    def read_into_pipe(self, pipe: Pipe, size: int) -> Block | Piped | None:
-        """As `read`, but into an empty pipe, at most `size` bytes; fewer also if it is full. What
-        the server has in its hands comes in memory. None if there is no such way here: `read`."""
+    def read_into_pipe(self, pipe: Pipe, size: int) -> Piped | None:
+        """As `read`, but into an empty pipe, at most `size` bytes; fewer also if it is full. None
+        if there is no such way, or not for what comes next: then `read`."""

@@ -21,7 +21,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
-from ..storage.base import Block, Piped
+from ..storage.base import Piped
 from .base import PipingReader
 from .pipes import CAN_SPLICE, Pipe
 
@@ -54,12 +54,9 @@ class GunicornReader(PipingReader):
         self._framing.length -= received
         return received
 
-    def read_into_pipe(self, pipe: Pipe, size: int) -> Block | Piped | None:
-        if not self._can_splice:
+    def read_into_pipe(self, pipe: Pipe, size: int) -> Piped | None:
+        if self._held or not self._can_splice:
             return None
-        if self._held:
-            held, self._held = self._held[:size], self._held[size:]
-            return held
         if self._failure is not None:
             raise self._failure
         filled = 0
