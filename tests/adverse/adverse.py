@@ -106,15 +106,9 @@ def add_points() -> None:
         return write(self, position, block, permit_with_point)
 
     _writer.FileWriter.write = write_with_points
-    # `write` looks `os` up in its module: after the block, the lock not yet given back.
-    pwrite = os.pwrite
-
-    def pwrite_with_point(*args: Any) -> int:
-        written = pwrite(*args)
-        pause("written")
-        return written
-
-    _writer.os = SimpleNamespace(**{**vars(os), "pwrite": pwrite_with_point})
+    # After the block, the lock not yet given back.
+    after(_writer, "_write", "written")
+    after(_writer, "_splice", "written")
 
 
 def shift_clock() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from points import Points
 
 from incoming_wsgi.states import Event
-from incoming_wsgi.storage.base import Block, Writer
+from incoming_wsgi.storage.base import Block, Piped, Writer
 from incoming_wsgi.storage.file import FileStorage
 from incoming_wsgi.tickets.base import Decide, Lease, Then, WriteClaim
 from incoming_wsgi.tickets.sqlite import SQLiteTicketStore
@@ -155,13 +155,13 @@ class _FaultyWriter:
     def __exit__(self, *exc: Any) -> None:
         self._writer.__exit__(*exc)
 
-    def write(self, position: int, block: Block, permit: Callable[[], bool]) -> bool:
+    def write(self, position: int, block: Block | Piped, permit: Callable[[], bool]) -> bool:
         self._points.reach("write.before", self._upload_id)
-        view, half = memoryview(block), len(block) // 2
-        if not self._writer.write(position, view[:half], permit):
+        first, second = _halves(block)
+        if not self._writer.write(position, first, permit):
             return False
         self._points.reach("write.half", self._upload_id)
-        written = self._writer.write(position + half, view[half:], permit)
+        written = self._writer.write(position + len(first), second, permit)
         self._points.reach("write.after", self._upload_id)
         return written
 
@@ -189,3 +189,10 @@ def faulty_function(function: Callable[..., Any], points: Points) -> Callable[..
         return answer
 
     return call
+
+
+def _halves(block: Block | Piped) -> tuple[Block | Piped, Block | Piped]:
+    half = len(block) // 2
+    if isinstance(block, Piped):
+        return Piped(block.descriptor, half), Piped(block.descriptor, len(block) - half)
+    return memoryview(block)[:half], memoryview(block)[half:]
