@@ -34,7 +34,7 @@ __all__ = [
     "storage",
 ]
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "deploy.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "deploy.md"
 SERVERS = (
     "incoming serve",
     "gunicorn",
