@@ -28,8 +28,11 @@ MAX_IDLE = 8  # of those that are open
 
 
 class Connection(sqlite3.Connection):
+    turn: int | None = None
+    """A descriptor of the write-ahead log, on which writers wait for each other; closed with the
+    connection. None without such a log."""
     log: int | None = None
-    """A descriptor of the write-ahead log, for who syncs it himself; closed with the connection."""
+    """The same, for who syncs the log himself."""
     durable = False
     """Whether a power failure must not undo the transaction that is under way."""
 
@@ -37,9 +40,9 @@ class Connection(sqlite3.Connection):
         try:
             super().close()
         finally:
-            if self.log is not None:
-                os.close(self.log)
-                self.log = None
+            if self.turn is not None:
+                os.close(self.turn)
+                self.turn = self.log = None
 
 
 class _Holder:

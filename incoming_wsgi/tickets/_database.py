@@ -35,6 +35,7 @@ HAND_OVER), or for a sync: `MUST_LAST` in `sqlite.py`.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import sqlite3
@@ -52,8 +53,14 @@ from ._filesystems import is_network_file_system
 
 __all__ = ["Database"]
 
+# After so many pages of 4 KiB the log goes into the database, which waits for the disk twice while
+# nobody else can write. Small uploads change the same few pages again and again.
+CHECKPOINT_PAGES = 4000
 DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
 BUSY_TIMEOUT_S = 30.0
+# Between two looks whether another process has written what it had to write, which takes a fraction
+# of a millisecond; longer where many processes look, or one stands still.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0001, 0.002
 
 
 class Database:
@@ -110,22 +117,53 @@ class Database:
                 if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
                     raise self._busy("other threads write")
                 try:
-                    connection.execute("BEGIN IMMEDIATE")
-                    try:
-                        connection.durable = durable
-                        yield connection
-                        connection.execute("COMMIT")
-                    except BaseException:
-                        # SQLite itself rolls back when the disk is full.
-                        if connection.in_transaction:
-                            connection.execute("ROLLBACK")
-                        raise
+                    with self._turn_of_process(connection):
+                        connection.execute("BEGIN IMMEDIATE")
+                        try:
+                            connection.durable = durable
+                            yield connection
+                            connection.execute("COMMIT")
+                        except BaseException:
+                            # SQLite itself rolls back when the disk is full.
+                            if connection.in_transaction:
+                                connection.execute("ROLLBACK")
+                            raise
                 finally:
                     self._turn.release()
                 if connection.durable:
                     self._sync(connection)
         except sqlite3.DatabaseError as exc:
             raise self._translated(exc) from exc
+
+    @contextmanager
+    def _turn_of_process(self, connection: Connection) -> Iterator[None]:
+        """The other processes wait here, for the same reason, and look again soon. Which one writes
+        is SQLite's to say: this lock, which the kernel drops with the process, only spares waiting.
+        """
+        if connection.turn is None or not self._take_turn(connection.turn):
+            yield
+            return
+        try:
+            yield
+        finally:
+            fcntl.flock(connection.turn, fcntl.LOCK_UN)
+
+    def _take_turn(self, turn: int) -> bool:
+        """False if the file system has no such locks."""
+        pause_s = SHORTEST_PAUSE_S
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise self._busy("other processes write") from None
+            except OSError:
+                return False
+            else:
+                return True
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""
@@ -183,16 +221,19 @@ class Database:
         # A rollback journal works on network file systems as far as their locks do.
         journal = "delete" if is_network_file_system(self.path.parent) else "wal"
         journal = _set_journal(connection, journal)
-        full = self._durable or journal != "wal"
+        is_wal = journal == "wal"
+        full = self._durable or not is_wal
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
-        if not full:
+        if is_wal:
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # opens the log
             log = f"{self.path}-wal"
             try:
-                connection.log = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+                connection.turn = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as exc:
                 raise TicketStoreError(f"{log} cannot be opened: {exc.strerror}") from exc
+            connection.log = None if full else connection.turn
 
     def _translated(self, exc: sqlite3.DatabaseError) -> IncomingError:
         if isinstance(exc, sqlite3.OperationalError):
