@@ -39,7 +39,6 @@ from ._rows import (
     apply,
     check_lease,
     find_row,
-    follow,
     insert_upload,
     load_row,
     loaded,
@@ -134,9 +133,13 @@ class SQLiteTicketStore(TicketStore):
                 ) from exc
 
     def find(self, upload_id: str) -> Upload | None:
-        with self._database.reading() as connection:
+        with self._database.using() as connection:
             row = find_row(connection, upload_id)
-            upload = loaded(to_upload(connection, row)) if row else None
+            upload = to_upload(connection, row) if row else None
+        if upload is not None and isinstance(upload.received, StoredRanges):
+            with self._database.reading() as connection:
+                row = find_row(connection, upload_id)
+                upload = loaded(to_upload(connection, row)) if row else None
         if upload is not None and upload.state in MUST_LAST:
             self._database.sync()
         return upload
@@ -174,9 +177,16 @@ class SQLiteTicketStore(TicketStore):
             check_lease(row, lease)
             kept = lease if keep_lease else None
             before = to_upload(connection, row)
-            upload = apply(connection, row[KEY], before, event, decide, lease=kept, admit=admit)
-            if then is not None:
-                upload = follow(connection, row[KEY], upload, then)
+            upload = apply(
+                connection,
+                row[KEY],
+                before,
+                event,
+                decide,
+                lease=kept,
+                admit=admit,
+                follow=None if then is None else lambda _: then,
+            )
             return loaded(upload)
 
     def remove(self, upload_id: str, *, lease: str) -> None:
@@ -246,10 +256,11 @@ class SQLiteTicketStore(TicketStore):
                 return loaded(to_upload(connection, row))
             reach = (claim.gaps[0][0], claim.gaps[-1][1]) if claim.gaps else (0, 0)
             own = RangeSet.of(find_claimed(connection, key, claim.owner, *reach))
-            if release:
-                release_claims(connection, key, claim.owner, *reach)
             kept = [part for start, stop in ranges for part in own.within(start, stop)]
-            added = sum(record_range(connection, "ranges", key, *part) for part in kept)
+            is_first = not row[BYTES_RECEIVED] and len(kept) == 1
+            added = sum(
+                record_range(connection, "ranges", key, *part, is_first=is_first) for part in kept
+            )
             also = {}
             if synced:
                 mark_synced(connection, key, kept)
@@ -262,11 +273,16 @@ class SQLiteTicketStore(TicketStore):
                     (key, digest.start, digest.stop, digest.sha256),
                 )
             upload = to_upload(connection, row, added=added)
-            upload = apply(connection, key, upload, Event.STORE, decide, also=also)
             is_whole = all(own.covers(start, stop) for start, stop in claim.gaps)
-            if then is not None and is_whole and upload.is_complete:
+
+            def follow(upload: Upload) -> Then | None:
+                return then if is_whole and upload.is_complete else None
+
+            upload = apply(connection, key, upload, Event.STORE, decide, also=also, follow=follow)
+            if not takes_bytes(upload.state):
                 connection.durable = must_last(then)
-                upload = follow(connection, key, upload, then)
+            elif release:
+                release_claims(connection, key, claim.owner, *reach)
             return loaded(upload)
 
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
