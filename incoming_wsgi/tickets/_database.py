@@ -39,10 +39,9 @@ import fcntl
 import os
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from os import fdatasync
 from pathlib import Path
 
@@ -71,10 +70,6 @@ class Database:
         self.path = path
         self._durable = durable
         self._connections = Connections(self._connect)
-        # The threads of a process wait here and not in SQLite, which looks again after a time that
-        # grows up to a tenth of a second. No thread has it during a fork: who has it also has the
-        # lock of his connection.
-        self._turn = threading.RLock()
 
     @contextmanager
     def once(self) -> Iterator[Connection]:
@@ -112,11 +107,13 @@ class Database:
     def writing(self, *, durable: bool = False) -> Iterator[Connection]:
         """A transaction; if it is `durable`, or has become so, one that a power failure does not
         undo. An error of the sync is raised, though the commit is there to see."""
-        try:
-            with self._connections.use() as connection:
-                if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
-                    raise self._busy("other threads write")
-                try:
+        turn = self._connections.turn
+        if not turn.acquire(timeout=BUSY_TIMEOUT_S):
+            raise self._busy("other threads write")
+        with ExitStack() as stack:
+            stack.callback(turn.release)
+            try:
+                with self._connections.use() as connection:
                     with self._turn_of_process(connection):
                         connection.execute("BEGIN IMMEDIATE")
                         try:
@@ -128,18 +125,17 @@ class Database:
                             if connection.in_transaction:
                                 connection.execute("ROLLBACK")
                             raise
-                finally:
-                    self._turn.release()
-                if connection.durable:
-                    self._sync(connection)
-        except sqlite3.DatabaseError as exc:
-            raise self._translated(exc) from exc
+                    if connection.durable:
+                        stack.close()  # the next one begins meanwhile
+                        self._sync(connection)
+            except sqlite3.DatabaseError as exc:
+                raise self._translated(exc) from exc
 
     @contextmanager
     def _turn_of_process(self, connection: Connection) -> Iterator[None]:
-        """The other processes wait here, for the same reason, and look again soon. Which one writes
-        is SQLite's to say: this lock, which the kernel drops with the process, only spares waiting.
-        """
+        """Threads and processes wait in turn and not in SQLite, which looks again after a time that
+        grows up to a tenth of a second. Which process writes is SQLite's to say: this lock, which
+        the kernel drops with the process, only spares waiting."""
         if connection.turn is None or not self._take_turn(connection.turn):
             yield
             return
