@@ -35,7 +35,6 @@ HAND_OVER), or for a sync: `MUST_LAST` in `sqlite.py`.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import random
 import sqlite3
@@ -49,9 +48,15 @@ from ..errors import IncomingError, StorageFull, TicketStoreError, Unavailable
 from ..folders import sync_folder
 from ._connections import Connection, Connections
 from ._filesystems import is_network_file_system
+from ._turns import TurnNeverCame, turn_of_process
 
 __all__ = ["Database"]
 
+# After so many pages of 4 KiB the log goes into the database, which waits for the disk twice while
+# nobody else can write. Small uploads change the same few pages again and again.
+CHECKPOINT_PAGES = 4000
+DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
+BUSY_TIMEOUT_S = 30.0
 # After so many pages of 4 KiB the log goes into the database, which waits for the disk twice while
 # nobody else can write. Small uploads change the same few pages again and again.
 CHECKPOINT_PAGES = 4000
@@ -114,7 +119,7 @@ class Database:
             stack.callback(turn.release)
             try:
                 with self._connections.use() as connection:
-                    with self._turn_of_process(connection):
+                    with turn_of_process(connection.turn, BUSY_TIMEOUT_S):
                         connection.execute("BEGIN IMMEDIATE")
                         try:
                             connection.durable = durable
@@ -128,38 +133,10 @@ class Database:
                     if connection.durable:
                         stack.close()  # the next one begins meanwhile
                         self._sync(connection)
+            except TurnNeverCame as exc:
+                raise self._busy(exc) from exc
             except sqlite3.DatabaseError as exc:
                 raise self._translated(exc) from exc
-
-    @contextmanager
-    def _turn_of_process(self, connection: Connection) -> Iterator[None]:
-        """Threads and processes wait in turn and not in SQLite, which looks again after a time that
-        grows up to a tenth of a second. Which process writes is SQLite's to say: this lock, which
-        the kernel drops with the process, only spares waiting."""
-        if connection.turn is None or not self._take_turn(connection.turn):
-            yield
-            return
-        try:
-            yield
-        finally:
-            fcntl.flock(connection.turn, fcntl.LOCK_UN)
-
-    def _take_turn(self, turn: int) -> bool:
-        """False if the file system has no such locks."""
-        pause_s = SHORTEST_PAUSE_S
-        deadline = time.monotonic() + BUSY_TIMEOUT_S
-        while True:
-            try:
-                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise self._busy("other processes write") from None
-            except OSError:
-                return False
-            else:
-                return True
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sqlite3
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from ..errors import LeaseLost, TicketStoreError
 from ..ranges import Range, RangeSet
 from ..states import Event, UploadState, takes_bytes
+from ..tokens import new_token
 from ..uploads import ChunkDigest, Upload, now
 from ._boot import read_boot_id
 from ._chores import is_chore_due, note_orphan, purge_orphans, take_turn
@@ -220,7 +220,7 @@ class SQLiteTicketStore(TicketStore):
             if not gaps:
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
             # It says where the claim stands: `may_write` is asked for each block.
-            owner = f"{key}-{secrets.token_hex(8)}"
+            owner = f"{key}-{new_token()}"
             displaced = take_over(connection, key, gaps, owner)
             if isinstance(upload.received, StoredRanges):
                 upload.received.read_later(lambda: self._find_ranges(upload_id))
@@ -231,8 +231,8 @@ class SQLiteTicketStore(TicketStore):
         return upload.received.ranges if upload else ()
 
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
-        key, _, random = claim.owner.partition("-")
-        if not random:  # it has no gaps
+        key, _, token = claim.owner.partition("-")
+        if not token:  # it has no gaps
             return False
         with self._database.using() as connection:
             return is_claimed(connection, int(key), claim.owner, start, stop)
@@ -327,7 +327,7 @@ class SQLiteTicketStore(TicketStore):
     # work that is due
 
     def lease_due(self, due_by: float, until: float, *, in_process: bool) -> Lease | None:
-        token = secrets.token_hex(16)
+        token = new_token()
         with self._database.writing() as connection:
             row = connection.execute(SELECT_DUE, (due_by, in_process)).fetchone()
             if row is None:
