@@ -40,7 +40,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from os import fdatasync
 from pathlib import Path
 
@@ -48,7 +48,7 @@ from ..errors import IncomingError, StorageFull, TicketStoreError, Unavailable
 from ..folders import sync_folder
 from ._connections import Connection, Connections
 from ._filesystems import is_network_file_system
-from ._turns import TurnNeverCame, turn_of_process
+from ._turns import TurnNeverCame, end_turn, take_turn
 
 __all__ = ["Database"]
 
@@ -115,28 +115,35 @@ class Database:
         turn = self._connections.turn
         if not turn.acquire(timeout=BUSY_TIMEOUT_S):
             raise self._busy("other threads write")
-        with ExitStack() as stack:
-            stack.callback(turn.release)
-            try:
-                with self._connections.use() as connection:
-                    with turn_of_process(connection.turn, BUSY_TIMEOUT_S):
-                        connection.execute("BEGIN IMMEDIATE")
-                        try:
-                            connection.durable = durable
-                            yield connection
-                            connection.execute("COMMIT")
-                        except BaseException:
-                            # SQLite itself rolls back when the disk is full.
-                            if connection.in_transaction:
-                                connection.execute("ROLLBACK")
-                            raise
-                    if connection.durable:
-                        stack.close()  # the next one begins meanwhile
-                        self._sync(connection)
-            except TurnNeverCame as exc:
-                raise self._busy(exc) from exc
-            except sqlite3.DatabaseError as exc:
-                raise self._translated(exc) from exc
+        has_turn = True
+        try:
+            with self._connections.use() as connection:
+                is_turn = take_turn(connection.turn, BUSY_TIMEOUT_S)
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    try:
+                        connection.durable = durable
+                        yield connection
+                        connection.execute("COMMIT")
+                    except BaseException:
+                        # SQLite itself rolls back when the disk is full.
+                        if connection.in_transaction:
+                            connection.execute("ROLLBACK")
+                        raise
+                finally:
+                    if is_turn:
+                        end_turn(connection.turn)
+                if connection.durable:
+                    has_turn = False
+                    turn.release()  # the next one begins meanwhile
+                    self._sync(connection)
+        except TurnNeverCame as exc:
+            raise self._busy(exc) from exc
+        except sqlite3.DatabaseError as exc:
+            raise self._translated(exc) from exc
+        finally:
+            if has_turn:
+                turn.release()
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-__all__ = ["TurnNeverCame", "turn_of_process"]
+__all__ = ["TurnNeverCame", "end_turn", "take_turn"]
 
 # Between two looks. A transaction takes a fraction of a millisecond; the pause grows for the case
 # that many processes look, or that one stands still.
@@ -23,32 +21,28 @@ class TurnNeverCame(Exception):
     pass
 
 
-@contextmanager
-def turn_of_process(descriptor: int | None, timeout_s: float) -> Iterator[None]:
-    """Of an open file that no other thread uses meanwhile; None: there are no turns. Raises
-    TurnNeverCame."""
-    if descriptor is None or not _take(descriptor, timeout_s):
-        yield
-        return
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-def _take(descriptor: int, timeout_s: float) -> bool:
-    """False if the file system has no such locks."""
-    pause_s = SHORTEST_PAUSE_S
-    deadline = time.monotonic() + timeout_s
+def take_turn(descriptor: int | None, timeout_s: float) -> bool:
+    """Of an open file that no other thread uses meanwhile. False if there are no turns: for None,
+    and where the file system has no such locks. Raises TurnNeverCame."""
+    if descriptor is None:
+        return False
+    deadline = pause_s = 0.0
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            deadline = deadline or time.monotonic() + timeout_s
             if time.monotonic() >= deadline:
                 raise TurnNeverCame("other processes write") from None
         except OSError:
             return False
         else:
             return True
+        pause_s = min(2 * pause_s or SHORTEST_PAUSE_S, LONGEST_PAUSE_S)
         time.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def end_turn(descriptor: int | None) -> None:
+    """Of who has taken it."""
+    assert descriptor is not None
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
