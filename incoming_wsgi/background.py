@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from .errors import IncomingError, LeaseLost
 from .housekeeping import LEASE_S, Housekeeping
 from .threads import Threads
 from .tickets.base import Lease
+from .tokens import new_token
 from .uploads import Upload, log_id, now
 
 __all__ = ["Background", "run_due"]
@@ -224,7 +224,7 @@ class _Jobs:
     def find_slot(self) -> _Slot | None:
         with self._lock:
             self.are_waited_for |= not self.have_room()
-            return None if self.are_waited_for else self._take(secrets.token_hex(16))
+            return None if self.are_waited_for else self._take(new_token())
 
     def start(self, lease: Lease) -> None:
         slot = self._take(lease.token)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import random
 import sqlite3
 import stat
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,34 @@ def test_parent_and_child_of_a_fork_lose_nothing_to_each_other(store):
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
+def test_a_child_does_not_wait_for_a_thread_of_its_parent(store, monkeypatch):
+    """Which has its turn to write, and no connection yet, when the process forks."""
+    monkeypatch.setattr("incoming_wsgi.tickets._database.BUSY_TIMEOUT_S", 1.0)
+    has_it, end = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with store._database._connections.turn:
+            has_it.set()
+            end.wait()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    has_it.wait()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            store.create(new_upload())
+            code = 0
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    end.set()
+    thread.join()
+    assert code == 0
+
+
 def test_nothing_is_open_before_the_first_use(tmp_path):
     store = SQLiteTicketStore(tmp_path / "incoming.db")
     store.prepare()
@@ -221,6 +250,19 @@ def test_the_connections_of_threads_end_with_them(store):
     # SQLite itself keeps one descriptor back for the next connection: closing it would drop the
     # locks of the others (POSIX locks belong to the process).
     assert open_descriptors() <= before + 1
+
+
+def test_connections_stay_open_after_many_were_in_use_at_once(store, monkeypatch):
+    with ExitStack() as many:
+        for _ in range(20):
+            many.enter_context(store._database.using())
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: opened.append(a) or connect(*a, **k))
+    for _ in range(5):
+        store.create(new_upload())
+        store.count_by_state()
+    assert not opened
 
 
 # the file
@@ -598,6 +640,21 @@ def test_a_thread_that_waits_for_its_turn_too_long_says_so(store, monkeypatch):
         thread.start()
         thread.join()
     assert len(errors) == 1
+    store.create(new_upload())
+
+
+def test_a_process_that_waits_for_another_too_long_says_so(store, monkeypatch):
+    """The other one stands still in the middle of a transaction; or has ended, however."""
+    monkeypatch.setattr("incoming_wsgi.tickets._database.BUSY_TIMEOUT_S", 0.05)
+    store.create(new_upload())
+    other = os.open(f"{store.path}-wal", os.O_RDONLY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable):
+            store.create(new_upload())
+        assert store.count_by_state() == {UploadState.CREATED: 1}
+    finally:
+        os.close(other)
     store.create(new_upload())
 
 

@@ -133,16 +133,11 @@ class FileStorage(Storage):
         path = self.locate(upload_id)
         created = False
         with storage_errors(f"The file of upload {upload_id[:8]} cannot be opened"):
-            try:
-                descriptor = open_file(path)
-            except FileNotFoundError as exc:
-                if not create:
-                    self._check_place()
-                    raise BytesLost(
-                        f"The file of upload {upload_id[:8]} has been removed."
-                    ) from exc
+            if create:
                 self._check_place()
                 descriptor, created = create_file(path)
+            else:
+                descriptor = self._open(path)
         return FileWriter(
             descriptor,
             min_free_bytes=self._min_free_bytes,
@@ -151,13 +146,16 @@ class FileStorage(Storage):
             created=path if created else None,
         )
 
+    def _open(self, path: Path, more: int = 0) -> int:
+        try:
+            return open_file(path, more)
+        except FileNotFoundError as exc:
+            self._check_place()
+            raise BytesLost(f"The file of upload {path.name[:8]} has been removed.") from exc
+
     def seal(self, upload_id: str, length: int) -> None:
         with storage_errors(f"The file of upload {upload_id[:8]} cannot be sealed"):
-            try:
-                descriptor = open_file(self.locate(upload_id), 0 if length else os.O_CREAT)
-            except FileNotFoundError as exc:
-                self._check_place()
-                raise BytesLost(f"The file of upload {upload_id[:8]} has been removed.") from exc
+            descriptor = self._open(self.locate(upload_id), 0 if length else os.O_CREAT)
             try:
                 with locked_alone(descriptor):
                     size = os.fstat(descriptor).st_size

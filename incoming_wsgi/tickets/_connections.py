@@ -28,8 +28,11 @@ MAX_IDLE = 8  # of those that are open
 
 
 class Connection(sqlite3.Connection):
+    turn: int | None = None
+    """A descriptor of the write-ahead log, on which writers wait for each other; closed with the
+    connection. None without such a log."""
     log: int | None = None
-    """A descriptor of the write-ahead log, for who syncs it himself; closed with the connection."""
+    """The same, for who syncs the log himself."""
     durable = False
     """Whether a power failure must not undo the transaction that is under way."""
 
@@ -37,9 +40,9 @@ class Connection(sqlite3.Connection):
         try:
             super().close()
         finally:
-            if self.log is not None:
-                os.close(self.log)
-                self.log = None
+            if self.turn is not None:
+                os.close(self.turn)
+                self.turn = self.log = None
 
 
 class _Holder:
@@ -60,10 +63,12 @@ class _Holder:
             raise
 
     def __exit__(self, *_: object) -> None:
-        if len(self._free) >= MAX_IDLE:
-            self.close()
+        is_kept = len(self._free) < MAX_IDLE
+        if not is_kept:
+            self.close()  # and forgotten: the next one finds one that is open
         self.lock.release()
-        self._free.append(self)
+        if is_kept:
+            self._free.append(self)
 
     def _open(self) -> Connection:
         self._connection = self._connect()
@@ -82,6 +87,10 @@ class Connections:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._free: deque[_Holder] = deque()
+        self.turn = threading.RLock()
+        """For who writes: had before a connection, so that those who wait need none. In a child of
+        a fork it is a new one; then nobody writes."""
+        _stores.add(self)
 
     def use(self) -> _Holder:
         """One that nobody else uses, for a `with`."""
@@ -99,6 +108,7 @@ class Connections:
 
 _registry_lock = threading.Lock()
 _holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
+_stores: weakref.WeakSet[Connections] = weakref.WeakSet()
 _held: list[_Holder] | None = None  # during a fork
 
 
@@ -129,4 +139,13 @@ def _after_fork() -> None:
     _registry_lock.release()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+def _after_fork_in_child() -> None:
+    # A thread that is not here may have had the turn, waiting for a connection.
+    for store in _stores:
+        store.turn = threading.RLock()
+    _after_fork()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+)

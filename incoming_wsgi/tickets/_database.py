@@ -38,7 +38,6 @@ import errno
 import os
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,11 +48,23 @@ from ..errors import IncomingError, StorageFull, TicketStoreError, Unavailable
 from ..folders import sync_folder
 from ._connections import Connection, Connections
 from ._filesystems import is_network_file_system
+from ._turns import TurnNeverCame, end_turn, take_turn
 
 __all__ = ["Database"]
 
+# After so many pages of 4 KiB the log goes into the database, which waits for the disk twice while
+# nobody else can write. Small uploads change the same few pages again and again.
+CHECKPOINT_PAGES = 4000
 DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
 BUSY_TIMEOUT_S = 30.0
+# After so many pages of 4 KiB the log goes into the database, which waits for the disk twice while
+# nobody else can write. Small uploads change the same few pages again and again.
+CHECKPOINT_PAGES = 4000
+DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
+BUSY_TIMEOUT_S = 30.0
+# Between two looks whether another process has written what it had to write, which takes a fraction
+# of a millisecond; longer where many processes look, or one stands still.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0001, 0.002
 
 
 class Database:
@@ -64,10 +75,6 @@ class Database:
         self.path = path
         self._durable = durable
         self._connections = Connections(self._connect)
-        # The threads of a process wait here and not in SQLite, which looks again after a time that
-        # grows up to a tenth of a second. No thread has it during a fork: who has it also has the
-        # lock of his connection.
-        self._turn = threading.RLock()
 
     @contextmanager
     def once(self) -> Iterator[Connection]:
@@ -105,10 +112,13 @@ class Database:
     def writing(self, *, durable: bool = False) -> Iterator[Connection]:
         """A transaction; if it is `durable`, or has become so, one that a power failure does not
         undo. An error of the sync is raised, though the commit is there to see."""
+        turn = self._connections.turn
+        if not turn.acquire(timeout=BUSY_TIMEOUT_S):
+            raise self._busy("other threads write")
+        has_turn = True
         try:
             with self._connections.use() as connection:
-                if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
-                    raise self._busy("other threads write")
+                is_turn = take_turn(connection.turn, BUSY_TIMEOUT_S)
                 try:
                     connection.execute("BEGIN IMMEDIATE")
                     try:
@@ -121,11 +131,19 @@ class Database:
                             connection.execute("ROLLBACK")
                         raise
                 finally:
-                    self._turn.release()
+                    if is_turn:
+                        end_turn(connection.turn)
                 if connection.durable:
+                    has_turn = False
+                    turn.release()  # the next one begins meanwhile
                     self._sync(connection)
+        except TurnNeverCame as exc:
+            raise self._busy(exc) from exc
         except sqlite3.DatabaseError as exc:
             raise self._translated(exc) from exc
+        finally:
+            if has_turn:
+                turn.release()
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""
@@ -183,16 +201,19 @@ class Database:
         # A rollback journal works on network file systems as far as their locks do.
         journal = "delete" if is_network_file_system(self.path.parent) else "wal"
         journal = _set_journal(connection, journal)
-        full = self._durable or journal != "wal"
+        is_wal = journal == "wal"
+        full = self._durable or not is_wal
         connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys = ON")
-        if not full:
+        if is_wal:
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
             connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # opens the log
             log = f"{self.path}-wal"
             try:
-                connection.log = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+                connection.turn = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as exc:
                 raise TicketStoreError(f"{log} cannot be opened: {exc.strerror}") from exc
+            connection.log = None if full else connection.turn
 
     def _translated(self, exc: sqlite3.DatabaseError) -> IncomingError:
         if isinstance(exc, sqlite3.OperationalError):

@@ -115,13 +115,20 @@ def find_missing(
 
 
 def record_range(
-    connection: sqlite3.Connection, table: str, key: int, start: int, stop: int
+    connection: sqlite3.Connection,
+    table: str,
+    key: int,
+    start: int,
+    stop: int,
+    *,
+    is_first: bool = False,
 ) -> int:
     """Merge [start, stop) with the ranges of `table` that it overlaps or touches; nothing if it is
-    empty. How many bytes were not there before."""
+    empty. How many bytes were not there before. `is_first`: the table is known to have none."""
     if start >= stop:
         return 0
-    neighbours = connection.execute(_NEIGHBOURS[table], _near(key, start, stop)).fetchall()
+    near = _near(key, start, stop)
+    neighbours = [] if is_first else connection.execute(_NEIGHBOURS[table], near).fetchall()
     if not neighbours:
         connection.execute(_INSERT[table], (key, start, stop))
         return stop - start

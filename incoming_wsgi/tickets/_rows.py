@@ -7,7 +7,7 @@ few different texts of SQL, so that SQLite need not understand them again (sqlit
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -30,7 +30,6 @@ __all__ = [
     "apply",
     "check_lease",
     "find_row",
-    "follow",
     "insert_upload",
     "load_row",
     "loaded",
@@ -52,6 +51,8 @@ _STATES = {state.value: state for state in UploadState}  # a tenth of what the c
 _NOTHING = RangeSet()
 
 Row = tuple[Any, ...]
+Follow = Callable[[Upload], "Then | None"]
+"""What is to follow, given the upload as the event has left it."""
 
 
 def insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:
@@ -72,15 +73,20 @@ def load_row(connection: sqlite3.Connection, upload_id: str) -> Row:
 
 
 def to_upload(connection: sqlite3.Connection, row: Row, *, added: int = 0) -> Upload:
-    """Its ranges are read when they are looked at, within this transaction: see `loaded`. `added`:
-    bytes that have been recorded since the row was read."""
+    """If its ranges have to be read that is done when they are looked at, within this transaction:
+    see `loaded`. `added`: bytes that have been recorded since the row was read."""
     values = dict(zip(COLUMNS, row[_ID:], strict=True))
     values["state"] = _STATES[values["state"]]
     values["remove_file_when_finished"] = bool(values["remove_file_when_finished"])
     values["notified"] = bool(values["notified"])
-    total_bytes = row[BYTES_RECEIVED] + added
-    load = partial(find_ranges, connection, "ranges", row[KEY])
-    return Upload(received=StoredRanges(total_bytes, load) if total_bytes else _NOTHING, **values)
+    received = _NOTHING
+    if total_bytes := row[BYTES_RECEIVED] + added:
+        if total_bytes == values["length"]:  # then they are one
+            received = RangeSet(((0, total_bytes),))
+        else:
+            load = partial(find_ranges, connection, "ranges", row[KEY])
+            received = StoredRanges(total_bytes, load)
+    return Upload(received=received, **values)
 
 
 def loaded(upload: Upload) -> Upload:
@@ -108,15 +114,23 @@ def apply(
     lease: str | None = None,
     admit: Admit | None = None,
     also: Mapping[str, Any] | None = None,
+    follow: Follow | None = None,
 ) -> Upload:
-    """`before` is what stands in row `key`; `also` are columns of it that are no fields."""
-    state = next_state(before.state, event)
-    changes = decide(before)
-    after = _changed(before, {**changes, "state": state})
-    if admit and after.length not in (None, before.length):
-        admit(after, without(find_usage(connection, before.owner), before))
-    columns = {**changes, **(also or {}), "state": state.value, "lease": lease}
-    ends_claims = takes_bytes(before.state) and not takes_bytes(state)
+    """`before` is what stands in row `key`; `also` are columns of it that are no fields. The steps
+    of what `follow` returns come after the event, one after the other, and the lease is then what
+    it says: all of that is one change of the row."""
+    upload, changes = _step(before, event, decide)
+    if admit and upload.length not in (None, before.length):
+        admit(upload, without(find_usage(connection, before.owner), before))
+    columns = {**changes, **(also or {})}
+    then = follow(upload) if follow else None
+    if then is not None:
+        lease = then.lease
+        for step in then.steps:
+            upload, changes = _step(upload, *step)
+            columns.update(changes)
+    columns.update(state=upload.state.value, lease=lease)
+    ends_claims = takes_bytes(before.state) and not takes_bytes(upload.state)
     if ends_claims:
         # The file has been sealed, or nobody wants it.
         columns.update(boot_id=None, sync_at=None)
@@ -127,15 +141,14 @@ def apply(
         raise WrongState(state=before.state.value, event=event.value)
     if ends_claims:
         connection.execute("DELETE FROM claims WHERE upload = ?", (key,))
-    return after
-
-
-def follow(connection: sqlite3.Connection, key: int, upload: Upload, then: Then) -> Upload:
-    """The steps of `then`, one after the other; the lease begins with the last."""
-    for number, (event, decide) in enumerate(then.steps, 1):
-        lease = then.lease if number == len(then.steps) else None
-        upload = apply(connection, key, upload, event, decide, lease=lease)
     return upload
+
+
+def _step(upload: Upload, event: Event, decide: Decide) -> tuple[Upload, Mapping[str, Any]]:
+    """The upload after an event, and what else of it has changed."""
+    state = next_state(upload.state, event)
+    changes = decide(upload)
+    return _changed(upload, {**changes, "state": state}), changes
 
 
 def _changed(upload: Upload, changes: Mapping[str, Any]) -> Upload:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sqlite3
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from ..errors import LeaseLost, TicketStoreError
 from ..ranges import Range, RangeSet
 from ..states import Event, UploadState, takes_bytes
+from ..tokens import new_token
 from ..uploads import ChunkDigest, Upload, now
 from ._boot import read_boot_id
 from ._chores import is_chore_due, note_orphan, purge_orphans, take_turn
@@ -39,7 +39,6 @@ from ._rows import (
     apply,
     check_lease,
     find_row,
-    follow,
     insert_upload,
     load_row,
     loaded,
@@ -134,9 +133,13 @@ class SQLiteTicketStore(TicketStore):
                 ) from exc
 
     def find(self, upload_id: str) -> Upload | None:
-        with self._database.reading() as connection:
+        with self._database.using() as connection:
             row = find_row(connection, upload_id)
-            upload = loaded(to_upload(connection, row)) if row else None
+            upload = to_upload(connection, row) if row else None
+        if upload is not None and isinstance(upload.received, StoredRanges):
+            with self._database.reading() as connection:
+                row = find_row(connection, upload_id)
+                upload = loaded(to_upload(connection, row)) if row else None
         if upload is not None and upload.state in MUST_LAST:
             self._database.sync()
         return upload
@@ -174,9 +177,16 @@ class SQLiteTicketStore(TicketStore):
             check_lease(row, lease)
             kept = lease if keep_lease else None
             before = to_upload(connection, row)
-            upload = apply(connection, row[KEY], before, event, decide, lease=kept, admit=admit)
-            if then is not None:
-                upload = follow(connection, row[KEY], upload, then)
+            upload = apply(
+                connection,
+                row[KEY],
+                before,
+                event,
+                decide,
+                lease=kept,
+                admit=admit,
+                follow=None if then is None else lambda _: then,
+            )
             return loaded(upload)
 
     def remove(self, upload_id: str, *, lease: str) -> None:
@@ -210,7 +220,7 @@ class SQLiteTicketStore(TicketStore):
             if not gaps:
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
             # It says where the claim stands: `may_write` is asked for each block.
-            owner = f"{key}-{secrets.token_hex(8)}"
+            owner = f"{key}-{new_token()}"
             displaced = take_over(connection, key, gaps, owner)
             if isinstance(upload.received, StoredRanges):
                 upload.received.read_later(lambda: self._find_ranges(upload_id))
@@ -221,8 +231,8 @@ class SQLiteTicketStore(TicketStore):
         return upload.received.ranges if upload else ()
 
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
-        key, _, random = claim.owner.partition("-")
-        if not random:  # it has no gaps
+        key, _, token = claim.owner.partition("-")
+        if not token:  # it has no gaps
             return False
         with self._database.using() as connection:
             return is_claimed(connection, int(key), claim.owner, start, stop)
@@ -246,10 +256,11 @@ class SQLiteTicketStore(TicketStore):
                 return loaded(to_upload(connection, row))
             reach = (claim.gaps[0][0], claim.gaps[-1][1]) if claim.gaps else (0, 0)
             own = RangeSet.of(find_claimed(connection, key, claim.owner, *reach))
-            if release:
-                release_claims(connection, key, claim.owner, *reach)
             kept = [part for start, stop in ranges for part in own.within(start, stop)]
-            added = sum(record_range(connection, "ranges", key, *part) for part in kept)
+            is_first = not row[BYTES_RECEIVED] and len(kept) == 1
+            added = sum(
+                record_range(connection, "ranges", key, *part, is_first=is_first) for part in kept
+            )
             also = {}
             if synced:
                 mark_synced(connection, key, kept)
@@ -262,11 +273,16 @@ class SQLiteTicketStore(TicketStore):
                     (key, digest.start, digest.stop, digest.sha256),
                 )
             upload = to_upload(connection, row, added=added)
-            upload = apply(connection, key, upload, Event.STORE, decide, also=also)
             is_whole = all(own.covers(start, stop) for start, stop in claim.gaps)
-            if then is not None and is_whole and upload.is_complete:
+
+            def follow(upload: Upload) -> Then | None:
+                return then if is_whole and upload.is_complete else None
+
+            upload = apply(connection, key, upload, Event.STORE, decide, also=also, follow=follow)
+            if not takes_bytes(upload.state):
                 connection.durable = must_last(then)
-                upload = follow(connection, key, upload, then)
+            elif release:
+                release_claims(connection, key, claim.owner, *reach)
             return loaded(upload)
 
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
@@ -311,7 +327,7 @@ class SQLiteTicketStore(TicketStore):
     # work that is due
 
     def lease_due(self, due_by: float, until: float, *, in_process: bool) -> Lease | None:
-        token = secrets.token_hex(16)
+        token = new_token()
         with self._database.writing() as connection:
             row = connection.execute(SELECT_DUE, (due_by, in_process)).fetchone()
             if row is None:

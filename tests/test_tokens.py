@@ -1,0 +1,31 @@
+"""Tokens are never the same, in no process."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from incoming_wsgi.tokens import new_token
+
+
+def test_no_token_comes_twice():
+    assert len({new_token() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
+def test_a_forked_process_has_others_than_its_parent():
+    new_token()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, new_token().encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writing)
+    with open(reading) as pipe:
+        of_child = pipe.read()
+    assert of_child
+    assert of_child not in {new_token() for _ in range(10)}
