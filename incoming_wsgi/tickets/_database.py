@@ -62,9 +62,6 @@ BUSY_TIMEOUT_S = 30.0
 CHECKPOINT_PAGES = 4000
 DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
 BUSY_TIMEOUT_S = 30.0
-# Between two looks whether another process has written what it had to write, which takes a fraction
-# of a millisecond; longer where many processes look, or one stands still.
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.0001, 0.002
 
 
 class Database:
