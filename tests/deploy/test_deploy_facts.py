@@ -57,7 +57,14 @@ def row(request) -> str:
 def server(row, tmp_path) -> Iterator[Server]:
     name, changes = ROWS[row]
     with start(name, tmp_path, changes=changes) as server:
+        if name == "granian":  # a worker of it that is still starting misses SIGTERM
+            wait_until(lambda: has_all_workers(server), "the start of all workers", LONGEST_S)
         yield server
+
+
+def has_all_workers(granian: Server) -> bool:
+    log = granian.log
+    return 0 < log.count("Spawning worker") == log.count("Started worker")
 
 
 @contextmanager
