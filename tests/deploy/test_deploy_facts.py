@@ -8,9 +8,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import requests
+from processes import workers
 from recipes import DOCUMENT, nginx_in_front, start, storage
 from servers import HOST, LONGEST_S, Server
 from waiting import wait_until
@@ -22,6 +24,7 @@ NOBODY = "http://127.0.0.1:9/finished"
 HALF = 1_000_000
 BLOCK = 64 * 1024
 # The rows of the table, and which recipe that is, with which changes.
+WORKERS = os.cpu_count()  # `nproc` in the recipes
 ROWS = {
     "`incoming serve`": ("incoming serve", {}),
     "gunicorn `gthread`": ("gunicorn", {}),
@@ -57,14 +60,35 @@ def row(request) -> str:
 def server(row, tmp_path) -> Iterator[Server]:
     name, changes = ROWS[row]
     with start(name, tmp_path, changes=changes) as server:
-        if name == "granian":  # a worker of it that is still starting misses SIGTERM
-            wait_until(lambda: has_all_workers(server), "the start of all workers", LONGEST_S)
+        # A worker of gunicorn or granian that is still starting misses SIGTERM.
+        if name == "granian":
+            wait_until(lambda: has_started(server), "the start of all workers", LONGEST_S)
+        elif "gunicorn" in server.log:
+            wait_until(lambda: are_waiting(server), "the start of all workers", LONGEST_S)
         yield server
 
 
-def has_all_workers(granian: Server) -> bool:
+def has_started(granian: Server) -> bool:
     log = granian.log
     return 0 < log.count("Spawning worker") == log.count("Started worker")
+
+
+def are_waiting(gunicorn: Server) -> bool:
+    """Whether all workers wait for requests: with epoll or, `sync`, with the application loaded."""
+    is_sync = "Using worker: sync" in gunicorn.log
+    pids = workers(gunicorn.pid)
+    return len(pids) == WORKERS and all(
+        "_sqlite3" in Path(f"/proc/{pid}/maps").read_text()
+        if is_sync
+        else any(target == "anon_inode:[eventpoll]" for target in open_files(pid))
+        for pid in pids
+    )
+
+
+def open_files(pid: int) -> Iterator[str]:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield os.readlink(descriptor)
 
 
 @contextmanager
@@ -189,7 +213,7 @@ def test_a_chunk_that_is_under_way_at_sigterm(row, server):
             wait_until(lambda: not is_answered(server), "the stop", LONGEST_S)
             line.sendall(bytes(HALF))
             status, body = answer_of(line)
-            assert status == 200
+            assert status == 200, server.log
             assert b'"bytes_received": 2000000' in body
 
 
