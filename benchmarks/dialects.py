@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,14 +93,15 @@ class Run:
     source: Source
 
 
-class Dialect:
+class Dialect(ABC):
+    @abstractmethod
     def prepare(self, run: Run) -> list[Request]:
-        raise NotImplementedError
+        """Before the clock: what is to be sent."""
 
-    def finish(self, run: Run) -> None:
+    def finish(self, run: Run) -> None:  # noqa: B027 - most have nothing to complete
         """After the clock: complete what is to be compared."""
 
-    def drop(self, run: Run) -> None:
+    def drop(self, run: Run) -> None:  # noqa: B027 - the same
         """After the clock: what is not to be compared need not be completed."""
 
     def parts(self, pieces: Iterable[Piece]) -> Iterator[tuple[int, int]]:
