@@ -11,6 +11,8 @@ const PROPERTIES = [
 const chooser = document.getElementById("files");
 const message = document.getElementById("message");
 const under_way = new Set(); // uploaders
+let renewal = Promise.resolve(); // of the list of what has arrived
+let is_asked_for = false;
 
 chooser.onchange = () => {
   say("");
@@ -168,8 +170,20 @@ function where_it_stands({ bytes_acked, bytes_total, expires_at, in_another_tab 
 
 // what has arrived
 
-async function show_arrived() {
+// One question at a time, asked anew once something else has arrived: of two that overtake each
+// other the older answer could stay.
+function show_arrived() {
+  if (is_asked_for) return;
+  is_asked_for = true;
+  renewal = renewal
+    .then(renew_arrived)
+    .catch((error) => say(`The list of what has arrived cannot be read: ${error.message}`, true));
+}
+
+async function renew_arrived() {
+  is_asked_for = false;
   const answer = await fetch("/api/frontend/uploads");
+  if (!answer.ok) throw new Error(await answer.text());
   const { uploads } = await answer.json();
   const section = document.getElementById("arrived");
   section.querySelector("p").hidden = uploads.length > 0;

@@ -197,6 +197,28 @@ def test_a_refused_ticket_is_said(mounted: Dynamic, page: playwright.Page, tmp_p
     )
 
 
+@pytest.mark.parametrize(
+    ("fulfil", "reason"),
+    [
+        (lambda route: route.abort(), "Failed to fetch"),
+        (lambda route: route.fulfill(status=500, body="The store is away."), "The store is away."),
+    ],
+    ids=["no answer", "an error"],
+)
+def test_a_list_that_cannot_be_read_is_said(
+    mounted: Dynamic, page: playwright.Page, tmp_path: Path, fulfil, reason
+) -> None:
+    page.route("**/api/frontend/uploads", fulfil, times=1)
+
+    page.goto(mounted.app.url)
+
+    playwright.expect(page.locator("#message.error")).to_have_text(
+        f"The list of what has arrived cannot be read: {reason}"
+    )
+    page.get_by_label("Files to upload").set_input_files(make_file(tmp_path, "notes.txt", 10))
+    playwright.expect(page.locator("#arrived a")).to_have_text("notes.txt")
+
+
 def test_the_page_says_that_the_library_cannot_be_loaded(
     mounted: Dynamic, page: playwright.Page
 ) -> None:
