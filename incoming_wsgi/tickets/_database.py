@@ -57,11 +57,6 @@ __all__ = ["Database"]
 CHECKPOINT_PAGES = 4000
 DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
 BUSY_TIMEOUT_S = 30.0
-# After so many pages of 4 KiB the log goes into the database, which waits for the disk twice while
-# nobody else can write. Small uploads change the same few pages again and again.
-CHECKPOINT_PAGES = 4000
-DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
-BUSY_TIMEOUT_S = 30.0
 
 
 class Database:
