@@ -32,7 +32,7 @@ from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound, Storag
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .in_flight import InFlight, RequestInFlight
-from .responses import Answer, Headers, error_answer, json_answer, text_answer
+from .responses import Answer, Headers, LastAnswer, error_answer, json_answer, text_answer
 from .storage.base import Storage
 from .storage.file import FileStorage
 from .tickets.base import TicketStore
@@ -231,7 +231,7 @@ class Incoming:
             self._background.ensure_running()
 
     def close(self) -> None:
-        """Stop the background thread and close what this thread holds. Uploads stay as they are."""
+        """Stop the background thread and close what nobody uses. Uploads stay as they are."""
         self._background.stop()
         self._tickets.close()
 
@@ -269,25 +269,29 @@ class Incoming:
         headers = NOSNIFF
         if path.startswith("frontend/"):
             headers += self._cors.headers(environ)
-        return answer.with_headers(headers)(environ, start_response)
+        parts = answer.with_headers(headers)(environ, start_response)
+        return LastAnswer(parts) if in_flight.is_cut_off else parts
 
     def _answer(self, environ: WSGIEnvironment, in_flight: RequestInFlight, path: str) -> Answer:
         body: Body | None = None
         try:
-            body = Body(environ, in_flight, fast_reading=self.settings.fast_reading)
-            body.check_framing()
-            answer = self._route(environ, in_flight, body, path)
-        except IncomingError as exc:
-            if exc.status >= 500:
-                log.error("event=%s method=%s error=%s", exc.code, environ["REQUEST_METHOD"], exc)
-            answer = error_answer(exc, plain=_is_plain(path))
-        except Exception:
-            log.exception("event=internal_error method=%s", environ["REQUEST_METHOD"])
-            answer = error_answer(IncomingError(), plain=_is_plain(path))
-        if body is not None:
-            if answer.status >= 400:
+            try:
+                body = Body(environ, in_flight, fast_reading=self.settings.fast_reading)
+                body.check_framing()
+                answer = self._route(environ, in_flight, body, path)
+            except IncomingError as exc:
+                if exc.status >= 500:
+                    method = environ["REQUEST_METHOD"]
+                    log.error("event=%s method=%s error=%s", exc.code, method, exc)
+                answer = error_answer(exc, plain=_is_plain(path))
+            except Exception:
+                log.exception("event=internal_error method=%s", environ["REQUEST_METHOD"])
+                answer = error_answer(IncomingError(), plain=_is_plain(path))
+            if body is not None and answer.status >= 400:
                 body.drain(self.settings.max_chunk_bytes)
-            body.close()
+        finally:
+            if body is not None:
+                body.close()
         return answer
 
     def _route(

@@ -62,6 +62,7 @@ class Body:
         self._chunked = self._coding is not None and self.length is None
         self._borrowed: list[bytearray] = []
         self._pipe: Pipe | None = None
+        self._may_have_pipe = True
         self._arrived = 0
         self._ended = False
         self._broke_off = False
@@ -172,8 +173,9 @@ class Body:
         return block
 
     def _read_into_pipe(self, reader: PipingReader, size: int) -> Piped | None:
-        if self._pipe is None:
+        if self._pipe is None and self._may_have_pipe:
             self._pipe = _pipes.take()
+            self._may_have_pipe = self._pipe is not None  # it is not asked for with each block
         return None if self._pipe is None else reader.read_into_pipe(self._pipe, size)
 
     def _buffer(self, number: int) -> memoryview:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import threading
 from dataclasses import dataclass
-from queue import SimpleQueue
 from types import TracebackType
 
 from .storage.base import Block
@@ -35,8 +35,9 @@ class Digester:
 
     def __init__(self, algorithm: str) -> None:
         self._hash = hashlib.new(algorithm)
-        self._blocks: SimpleQueue[Block | None] | None = None
-        self._done: SimpleQueue[None] = SimpleQueue()
+        self._blocks: queue.SimpleQueue[Block | None] | None = None
+        # Named at use: gevent may have replaced it, and threads with it, since this was imported.
+        self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_busy = False
 
     def update(self, block: Block) -> None:
@@ -74,7 +75,7 @@ class Digester:
     def _start(self) -> bool:
         if _count_cores() < 2:
             return False
-        blocks: SimpleQueue[Block | None] = SimpleQueue()
+        blocks: queue.SimpleQueue[Block | None] = queue.SimpleQueue()
         thread = threading.Thread(
             target=self._run, args=(blocks,), name="incoming-digest", daemon=True
         )
@@ -85,7 +86,7 @@ class Digester:
         self._blocks = blocks
         return True
 
-    def _run(self, blocks: SimpleQueue[Block | None]) -> None:
+    def _run(self, blocks: queue.SimpleQueue[Block | None]) -> None:
         while (block := blocks.get()) is not None:
             self._hash.update(block)
             del block  # a view of the server's memory, which the server may want to close

@@ -165,6 +165,8 @@ def _facts_of(response: requests.Response, url: str) -> dict[str, Any]:
 
 def _is_cut_short(response: requests.Response) -> bool:
     """urllib3 before 2.0 takes such an answer for a whole one; half of a ticket looks like one."""
+    if response.status_code == 304:  # its length is that of the answer it stands for
+        return False
     announced = response.headers.get("Content-Length", "")
     return announced.isdigit() and response.raw.tell() < int(announced)
 

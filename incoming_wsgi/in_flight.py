@@ -203,6 +203,12 @@ class RequestInFlight:
                 # Of the class: that of a TLS socket would go on in the clear.
                 socket.socket.shutdown(self.connection, socket.SHUT_RD)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """The server does not see the end of the body: from a connection that has been shut down,
+        reading gives what comes all the same, and an end whenever nothing is there."""
+        return self.is_ended and self.connection is not None
+
     def leave(self) -> None:
         if self._is_known:
             self._room.remove(self)

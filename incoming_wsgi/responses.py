@@ -6,8 +6,9 @@ added in one place, `app.py`, and HEAD, lengths and empty bodies are right for a
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ __all__ = [
     "NO_STORE",
     "Answer",
     "Headers",
+    "LastAnswer",
     "error_answer",
     "has_already",
     "json_answer",
@@ -54,6 +56,24 @@ class Answer:
             headers.append(("Content-Length", str(len(self.body))))
         start_response(f"{self.status} {REASONS.get(self.status, 'Other')}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
+
+
+class LastAnswer:
+    """An answer as a server sends it, on a connection on which nothing is to follow.
+
+    Where in what a client still sends its next request begins nobody knows: what a server took for
+    one would be a piece of somebody's file. An application has no other way to say so (PEP 3333
+    leaves `Connection` to the server) than to fail when the answer has been sent.
+    """
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._parts)
+
+    def close(self) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "the body of this request was cut off")
 
 
 def text_answer(text: str, *, status: int = 200, headers: Headers = ()) -> Answer:

@@ -73,13 +73,27 @@ def test_what_is_sent_is_stored_and_the_log_says_how_it_was_read(name, tmp_path)
 # what is not quite as known is read as PEP 3333 has it
 
 
+def tcp_pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return ours, peer
+
+
 @pytest.fixture
-def connection():
-    ours, peer = socket.socketpair()
+def pair():
+    ours, peer = tcp_pair()
+    with ours, peer:
+        yield ours, peer
+
+
+@pytest.fixture
+def connection(pair):
+    """All of the body is there."""
+    ours, peer = pair
     peer.sendall(b"of the body")
-    yield ours
-    ours.close()
-    peer.close()
+    return ours
 
 
 def make_environ(connection, *, body_class=Body, length_reader=LengthReader, **more):
@@ -160,6 +174,28 @@ def test_a_body_with_a_line_read_ahead_is_read_past(connection):
 def test_parts_that_behave_otherwise_are_not(connection, monkeypatch):
     monkeypatch.setattr(SocketUnreader, "unread", lambda self, data: self.buf.write(data.upper()))
     environ = make_environ(connection)
+    assert type(reader_of(environ)).__name__ == "PlainReader"
+
+
+def test_a_body_that_reads_ahead_elsewhere_is_not(connection, monkeypatch):
+    """Nor is it waited for, which would be for ever: the trial is nobody's connection."""
+
+    def read_ahead(self, size):
+        self.hidden = getattr(self, "hidden", b"") or self.reader.read(1024)
+        part, self.hidden = self.hidden[:size], self.hidden[size:]
+        return part
+
+    monkeypatch.setattr(Body, "read", read_ahead)
+    environ = make_environ(connection)
+    assert type(reader_of(environ)).__name__ == "PlainReader"
+
+
+def test_without_a_socket_for_the_trial_they_are_not(connection, monkeypatch):
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    environ = make_environ(connection)
+    monkeypatch.setattr(socket, "socketpair", refuse)
     assert type(reader_of(environ)).__name__ == "PlainReader"
 
 
@@ -252,6 +288,30 @@ def test_a_connection_that_does_not_block_has_no_pipe(connection, pipe):
     assert read(reader) == b"a part of the body"
 
 
+def test_a_unix_socket_has_no_pipe(pipe):
+    """Its splice(2) takes "the pipe must not be waited for" for "nothing must"."""
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        peer.sendall(b"of the body")
+        reader = reader_of(make_environ(ours))
+        assert read(reader, 7) == b"a part "
+        assert reader.read_into_pipe(pipe, 11) is None
+        assert read(reader, 11) == b"of the body"
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EPERM])
+def test_where_splice_is_refused_bodies_come_into_memory(code, connection, pipe, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "splice", refuse)
+    reader = reader_of(make_environ(connection))
+    assert read(reader, 7) == b"a part "
+    for _ in range(2):
+        assert reader.read_into_pipe(pipe, 11) is None
+    assert read(reader, 11) == b"of the body"
+
+
 def test_what_came_before_a_failure_comes_out_of_the_pipe_first(connection, pipe, monkeypatch):
     reader = reader_of(make_environ(connection))
     read(reader, 7)
@@ -271,11 +331,8 @@ def test_what_came_before_a_failure_comes_out_of_the_pipe_first(connection, pipe
 
 def test_a_full_pipe_is_a_block(connection, pipe):
     fcntl.fcntl(pipe._write_end, fcntl.F_SETPIPE_SZ, 4096 * 2)  # two pieces of whatever size
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        sender = socket.create_connection(listener.getsockname())
-        receiver, _ = listener.accept()
+    receiver, sender = tcp_pair()
     with sender, receiver:
-        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         thread = threading.Thread(target=sender.sendall, args=(CONTENT,))
         thread.start()
         unreader = SocketUnreader(receiver)
@@ -301,6 +358,23 @@ def test_a_pipe_with_something_in_it_is_not_used_again():
     pipes.give_back(clean)
     assert pipes.take() is clean
     assert pipes.take().is_empty()
+
+
+def test_a_child_of_a_fork_has_none_of_its_parents():
+    """What one process put into such a pipe the other would take for its own."""
+    pipes = Pipes()
+    pipe = pipes.take()
+    descriptor = pipe.block(0).descriptor
+    pipes.give_back(pipe)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert pipes.take() is pipe
 
 
 @pytest.mark.parametrize("failing", ["pipe2", "F_SETPIPE_SZ"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -11,6 +12,7 @@ from .pipes import Pipe
 __all__ = ["FillingReader", "PieceReader", "PipingReader", "PlainReader", "Reader"]
 
 PIECE_BYTES = 64 * 1024
+LONG_S = 0.25  # for one block: then what has come of it is looked after, however little it is
 
 
 class Reader(ABC):
@@ -18,7 +20,8 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, buffer: memoryview) -> Block:
-        """The next bytes, as many as `buffer` has if the body goes on; empty at its end.
+        """The next bytes, as many as `buffer` has if the body goes on and they do not take long;
+        empty at its end.
 
         They may be in `buffer` or elsewhere. Never asks for more than that: behind the body may be
         another request. Raises whatever the server has for a client that is gone, after everything
@@ -51,7 +54,8 @@ class FillingReader(Reader):
         if self._failure is not None:
             raise self._failure
         filled = 0
-        while filled < len(buffer):
+        began = time.monotonic()
+        while filled < len(buffer) and (not filled or time.monotonic() - began < LONG_S):
             try:
                 size = self.fill(buffer[filled:])
             except BaseException as exc:

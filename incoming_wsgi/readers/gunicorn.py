@@ -14,6 +14,7 @@ request in the middle makes it wrong.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -27,6 +28,9 @@ from .pipes import CAN_SPLICE, Pipe
 
 __all__ = ["GunicornReader", "find_gunicorn_reader"]
 
+# What a system says that has no splice for these sockets, or does not let this process have it.
+IS_REFUSED = (errno.EINVAL, errno.ENOSYS, errno.EPERM)
+
 
 class GunicornReader(PipingReader):
     """`body` is a Body over a LengthReader over a SocketUnreader."""
@@ -37,11 +41,12 @@ class GunicornReader(PipingReader):
         self._socket = self._framing.unreader.sock
         self._held = memoryview(_take_held(body))
         # The kernel can wait for all of it in one call; a TLS socket decrypts record by record.
-        is_tls = hasattr(self._socket, "pending")
-        self._flags = 0 if is_tls else socket.MSG_WAITALL
+        self._is_tls = hasattr(self._socket, "pending")
+        self._flags = 0 if self._is_tls else socket.MSG_WAITALL
         # The sockets of gevent do not block, so they cannot be waited for in the kernel.
-        descriptor = self._socket.fileno()
-        self._can_splice = CAN_SPLICE and not is_tls and os.get_blocking(descriptor)
+        is_tcp = self._socket.family in (socket.AF_INET, socket.AF_INET6)
+        does_block = os.get_blocking(self._socket.fileno())
+        self._can_splice = CAN_SPLICE and is_tcp and not self._is_tls and does_block
 
     def fill(self, buffer: memoryview) -> int:
         if self._held:
@@ -52,7 +57,14 @@ class GunicornReader(PipingReader):
         # The size is said: without it the TLS sockets of gevent read nothing.
         received: int = self._socket.recv_into(buffer, len(buffer), self._flags)
         self._framing.length -= received
+        if self._is_tls and not self._framing.length:
+            self._leave_what_follows()
         return received
+
+    def _leave_what_follows(self) -> None:
+        """What has been decrypted of the next request, which no poller sees, to gunicorn."""
+        if ahead := self._socket.pending():
+            self._framing.unreader.unread(self._socket.recv(ahead))
 
     def read_into_pipe(self, pipe: Pipe, size: int) -> Piped | None:
         if self._held or not self._can_splice:
@@ -64,11 +76,14 @@ class GunicornReader(PipingReader):
             try:
                 moved = pipe.fill(self._socket.fileno(), size - filled)
             except BaseException as exc:
-                if filled and not isinstance(exc, BlockingIOError):  # else it is full
-                    self._failure = exc
-                if not filled:
-                    raise
-                break
+                if filled:
+                    if not isinstance(exc, BlockingIOError):  # else it is full
+                        self._failure = exc
+                    break
+                if isinstance(exc, OSError) and exc.errno in IS_REFUSED:
+                    self._can_splice = False
+                    return None
+                raise
             if not moved:
                 break
             self._framing.length -= moved
@@ -133,9 +148,13 @@ def _try_out() -> bool:
     classes = _find_classes()
     assert classes is not None
     body_class, length_reader, unreader_class = classes
-    ours, peer = socket.socketpair()
+    try:
+        ours, peer = socket.socketpair()
+    except OSError:  # too many are open
+        return False
     try:
         peer.sendall(b"ing next")
+        peer.shutdown(socket.SHUT_WR)  # a reader that wants more than there is must not wait for it
         unreader = unreader_class(ours)
         unreader.unread(b"read")
         body = body_class(length_reader(unreader, 7))

@@ -21,7 +21,7 @@ __all__ = ["CAN_SPLICE", "Pipe", "Pipes"]
 CAN_SPLICE = hasattr(os, "splice")
 PIPE_BYTES = 1024 * 1024  # what any user may have
 MIN_PIPE_BYTES = 256 * 1024  # below that a block is too small to be worth it
-MAX_IDLE = 32
+MAX_IDLE = 8  # for each process; the rest of those 64 MiB is for others
 
 
 class Pipe:
@@ -39,8 +39,9 @@ class Pipe:
             raise
 
     def fill(self, source: int, size: int) -> int:
-        """Move what comes from the descriptor `source`, waiting for it, `size` at most; how much.
-        Raises BlockingIOError if the pipe is full."""
+        """Move what comes from the descriptor `source`, a TCP connection, waiting for it, `size` at
+        most; how much. Raises BlockingIOError if the pipe is full. (From a Unix socket also if
+        nothing has come yet: there the kernel does not tell the two apart.)"""
         return os.splice(
             source, self._write_end, size, flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
         )
@@ -62,6 +63,12 @@ class Pipes:
 
     def __init__(self) -> None:
         self._free: deque[Pipe] = deque()
+        os.register_at_fork(after_in_child=self._close_all)
+
+    def _close_all(self) -> None:
+        """A child's copies: what one process puts into a pipe the other would take out."""
+        while self._free:
+            self._free.pop().close()
 
     def take(self) -> Pipe | None:
         """None if the system gives no more."""

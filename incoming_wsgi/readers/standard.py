@@ -14,7 +14,7 @@ __all__ = ["MemoryReader", "StreamReader", "find_standard_reader"]
 class MemoryReader(Reader):
     """A body that the server holds in memory: nothing is copied.
 
-    waitress up to its `inbuf_overflow`, HTTP/2 under gunicorn, test clients.
+    waitress up to its `inbuf_overflow`, test clients.
     """
 
     def __init__(self, source: io.BytesIO) -> None:

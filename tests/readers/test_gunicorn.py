@@ -7,6 +7,7 @@ tox runs this with the oldest and the newest of the gunicorns that are supported
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import random
 import re
@@ -92,7 +93,7 @@ def test_an_upload_in_chunks_of_many_sizes(any_server, digest):
 
 def test_requests_that_come_in_one_segment_are_told_apart(server):
     if MAJOR < 27 and "Using worker: gthread" in server.log:
-        return  # those wait for more before they look at what they have, whoever reads the body
+        pytest.skip("this gunicorn waits for more before it looks at what it has")
     content = noise(3000)
     path = issue_ticket(server.url)
     first, second = content[:1000], content[1000:]
@@ -214,6 +215,59 @@ def stalling_worker(request):
     return request.param
 
 
+def test_what_comes_after_a_request_was_ended_is_not_the_next_request(tmp_path, keeping_worker):
+    """A client that does not look at its answer goes on with the bytes of its file, and these are
+    what a request looks like."""
+    settings = {"INCOMING_STALL_TIMEOUT_S": "0.5", "INCOMING_MIN_RATE_BYTES_S": "1000000"}
+    piece = b"GET /in-a-file HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    body = noise(70_000) + 50_000 * piece
+    with start(tmp_path, keeping_worker, "--access-logfile", "-", **settings) as server:
+        path = issue_ticket(server.url)
+        for _ in range(3):
+            with Wire(server.url) as wire:
+                wire.send(put(path, 0, body, len(body)), body[:70_000])
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(50_000):
+                        wire.send(piece)
+                        if wire.has_news(0.0005) and not wire.socket.recv(1 << 16):
+                            break  # the server has closed it
+                    else:
+                        pytest.fail("the server goes on reading")
+        assert server.log.count("why=too_slow") == 3
+        assert "/in-a-file" not in server.log
+
+
+@pytest.fixture(params=KEEPS_ALIVE)
+def keeping_worker(request):
+    return request.param
+
+
+def test_a_client_on_a_unix_socket_may_pause(tmp_path, stalling_worker):
+    content = noise(2 * MIB)
+    path_of_socket = tmp_path / "socket"
+    with start(tmp_path, stalling_worker, "--bind", f"unix:{path_of_socket}") as server:
+        path = issue_ticket(server.url)
+        with Wire(f"unix:{path_of_socket}") as wire:
+            wire.send(put(path, 0, content, len(content) + 1), content[:300_000])
+            wire.wait_until_taken()
+            assert not wire.has_news(within_s=0.5)
+            wire.send(content[300_000:])
+            assert wire.read_answer().facts["received"] == [[0, len(content)]]
+        assert stored(server, path) == content
+        assert "GunicornReader" in readers_of(server)
+
+
+def test_a_digest_under_gevent_that_came_after_the_app(tmp_path):
+    """With --preload what the library imported is from before gevent replaced it."""
+    content = noise(3 * MIB)
+    with start(tmp_path, "gevent", "--preload") as server:
+        path = issue_ticket(server.url)
+        with Wire(server.url) as wire:
+            wire.send(put(path, 0, content, len(content) + 1, digest_header(content)), content)
+            assert wire.read_answer().facts["received"] == [[0, len(content)]]
+        assert stored(server, path) == content
+
+
 def test_a_client_that_asks_first(any_server):
     content = noise(100_000)
     path = issue_ticket(any_server.url)
@@ -238,6 +292,7 @@ def test_a_chunked_body_is_left_to_gunicorn(server):
 
 def test_over_tls(tmp_path, tls_worker):
     content = noise(3 * MIB)
+    can_pipeline = tls_worker == "gevent" or (tls_worker == "gthread" and MAJOR >= 27)
     files = ("--certfile", str(CERTIFICATE), "--keyfile", str(CERTIFICATE))
     with start(tmp_path, tls_worker, *files) as server:
         url = server.url.replace("http://127.0.0.1", "https://localhost")
@@ -250,9 +305,14 @@ def test_over_tls(tmp_path, tls_worker):
         path = f"/frontend/uploads/{ticket.text}"
         first, second = content[:MIB], content[MIB : 2 * MIB]
         with Wire(url, CERTIFICATE) as wire:
-            wire.send(put(path, 0, first, len(content)) + first)
+            both = put(path, 0, first, len(content)) + first
+            if can_pipeline:
+                # The end of the one and the beginning of the other come in one record.
+                both += put(path, MIB, second, len(content)) + second
+            wire.send(both)
             if tls_worker in KEEPS_ALIVE:
-                wire.send(put(path, MIB, second, len(content)) + second)
+                if not can_pipeline:
+                    wire.send(put(path, MIB, second, len(content)) + second)
                 assert wire.read_answer().facts["received"] == [[0, MIB]]
                 assert wire.read_answer().facts["received"] == [[0, 2 * MIB]]
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import select
 import socket
 import ssl
 import struct
@@ -35,14 +36,18 @@ class Answer:
 
 
 class Wire:
-    """One connection, over TLS with `certificate`."""
+    """One connection, over TLS with `certificate`; `url` may be "unix:" and a path."""
 
     def __init__(self, url: str, certificate: Path | None = None) -> None:
         parts = urlsplit(url)
-        self.socket = socket.create_connection(
-            (parts.hostname or "", parts.port or 0), timeout=TIMEOUT_S
-        )
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if parts.scheme == "unix":
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(TIMEOUT_S)
+            self.socket.connect(parts.path)
+        else:
+            address = (parts.hostname or "", parts.port or 0)
+            self.socket = socket.create_connection(address, timeout=TIMEOUT_S)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if certificate is not None:
             context = ssl.create_default_context(cafile=str(certificate))
             self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
@@ -73,6 +78,10 @@ class Wire:
             headers[name.lower()] = value.strip()
         body = self._file.read(int(headers.get("content-length", 0)))
         return Answer(int(line.split()[1]), headers, body)
+
+    def has_news(self, within_s: float) -> bool:
+        """Whether an answer, or the end, comes within that time."""
+        return bool(select.select([self.socket], [], [], within_s)[0])
 
     def wait_until_taken(self) -> None:
         """Until the kernel of the other side has all that was sent."""
