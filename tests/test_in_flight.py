@@ -321,6 +321,42 @@ def test_the_newest_is_put_off_where_no_older_one_can_be_ended(incoming):
     assert answer.json["received"] == [[0, 20]]
 
 
+def test_the_answer_to_a_request_that_was_cut_off_is_the_last_on_its_connection(incoming):
+    """Servers give a connection up when an answer fails at its end; they have no other sign."""
+
+    def called(source, **more):
+        answer = Request.blank(
+            f"/frontend/uploads/{ticket}",
+            method="PUT",
+            headers={"Content-Range": "bytes 0-9/100", "Content-Length": "10"},
+            environ={"wsgi.input": source, "SERVER_PROTOCOL": "HTTP/1.1", **more},
+        )
+        said = []
+        parts = incoming(answer.environ, lambda status, headers: said.append(status))
+        return said[0], parts
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ticket = incoming.new_upload()
+        held = Held(CONTENT[:10])
+        results = []
+        thread = threading.Thread(
+            target=lambda: results.append(called(held, **{"gunicorn.socket": ours}))
+        )
+        thread.start()
+        assert held.asked.wait(60)
+        status, parts = called(come(CONTENT[:10]))
+        assert status == "200 OK"
+        assert not hasattr(parts, "close")
+        held.let_go.set()
+        thread.join(60)
+        status, parts = results[0]
+        assert status.startswith("4")
+        assert b"".join(parts)
+        with pytest.raises(ConnectionResetError):
+            parts.close()
+
+
 def test_who_has_no_right_ends_nobodys_requests(incoming):
     ours, theirs = socket.socketpair()
     with ours, theirs:
