@@ -325,18 +325,18 @@ def test_over_tls(tmp_path, tls_worker):
 
 
 def test_requests_that_come_in_one_record_are_told_apart(tmp_path, keeping_worker):
-    """What is decrypted already no poller sees."""
+    """The end of the one and all of the other: what is decrypted already no poller sees."""
     if MAJOR < 27 and keeping_worker == "gthread":
         pytest.skip("this gunicorn waits for more before it looks at what it has")
-    content = noise(1000)
+    content = noise(40_500)
     with over_tls(tmp_path, keeping_worker) as server:
         url, path = issue_ticket_over_tls(server)
-        first, second = content[:500], content[500:]
+        first, second = content[:40_000], content[40_000:]
         with Wire(url, CERTIFICATE) as wire:
-            both = put(path, 0, first, 1001) + first + put(path, 500, second, 1001) + second
+            both = put(path, 0, first, 40_501) + first + put(path, 40_000, second, 40_501) + second
             wire.send(both)
             answers = [wire.read_answer().facts["received"] for _ in range(2)]
-        assert answers == [[[0, 500]], [[0, 1000]]]
+        assert answers == [[[0, 40_000]], [[0, 40_500]]]
         assert stored(server, path) == content
 
 
