@@ -42,6 +42,7 @@ from incoming_wsgi import (
 )
 from incoming_wsgi.client import Handover, HandoverFailed, IncomingClient, upload_file
 from incoming_wsgi.dialects import native
+from incoming_wsgi.exchange import Exchange
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -317,6 +318,14 @@ def answering(answer: bytes | None) -> Iterator[str]:
             thread.join()
             for connection in held:
                 connection.close()
+
+
+def test_a_proxy_may_say_how_long_is_what_has_not_changed():
+    """RFC 9110, 8.6: the length of the answer that it stands for."""
+    unchanged = b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nContent-Length: 500\r\n\r\n'
+    with answering(unchanged) as url, Exchange(timeout_s=10) as exchange:
+        assert exchange.changed_facts(url, '"1"') is None
+        assert exchange.etag == '"1"'
 
 
 ANSWERS = {

@@ -12,7 +12,7 @@ import re
 import socket
 import sys
 import threading
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import requests
@@ -239,6 +239,24 @@ def test_what_came_before_a_failure_comes_first():
     assert read(reader, 100) == b"one two "
     with pytest.raises(ConnectionResetError):
         read(reader, 92)
+
+
+@pytest.mark.parametrize("server", ["uwsgi.version", "mod_wsgi.version"])
+def test_a_line_that_drips_is_not_waited_for_until_a_block_is_full(server, monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: 0.1 * len(source.asked))
+    monkeypatch.setattr("incoming_wsgi.readers.base.time", clock)
+
+    class Dripping:
+        def __init__(self):
+            self.asked = []
+
+        def read(self, size):
+            self.asked.append(size)
+            return b"x"
+
+    source = Dripping()
+    reader = find_reader({"wsgi.input": source, server: b"2"}, 1000, fast=True)
+    assert read(reader, 1000) == b"xxx"  # the tenths of a second in which to look after them
 
 
 def test_a_body_in_memory_is_not_copied():
