@@ -266,9 +266,16 @@ def test_it_refuses_like_a_server_that_is_down_until_it_accepts_on_the_same_port
         assert passes(client)
 
 
+def bound_port(sock: socket.socket) -> int:
+    sock.bind(("127.0.0.1", 0))
+    return int(sock.getsockname()[1])
+
+
 def test_a_server_that_is_down_is_felt_as_a_reset():
     with (
-        tcp_proxy(free_port()) as proxy,
+        # Nobody listens, and nobody else gets the port: not even a connection to it, as its own.
+        socket.socket() as silent,
+        tcp_proxy(bound_port(silent)) as proxy,
         # The reset may come before the client has seen that it was connected.
         pytest.raises(ConnectionResetError),
         connect(proxy) as client,
