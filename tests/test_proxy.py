@@ -13,7 +13,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 import pytest
 import requests
 from proxy import SLICE_S, Proxy, tcp_proxy
-from servers import free_port, serving
+from servers import serving
 from waiting import wait_until
 
 MIB = 1 << 20
