@@ -32,6 +32,7 @@ from .errors import Forbidden, IncomingError, MethodNotAllowed, NotFound, Storag
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .in_flight import InFlight, RequestInFlight
+from .issuing import Terms
 from .responses import Answer, Headers, LastAnswer, error_answer, json_answer, text_answer
 from .storage.base import Storage
 from .storage.file import FileStorage
@@ -179,7 +180,7 @@ class Incoming:
         """
         if signal_finish_url is None and not self._has_callback:
             raise TypeError("give signal_finish_url here, or on_finished to Incoming")
-        return self._engine.new_upload(
+        terms = Terms(
             signal_finish_url=signal_finish_url,
             remove_file_when_finished=remove_file_when_finished,
             secret=secret,
@@ -189,7 +190,8 @@ class Incoming:
             idle_timeout_s=idle_timeout_s,
             length=length,
             filename=filename,
-        ).id
+        )
+        return self._engine.new_upload(terms).id
 
     def status(self, upload_id: str) -> Upload:
         """The record as it is now. Raises UploadNotFound."""

@@ -32,6 +32,7 @@ from .errors import (
     UploadNotFound,
     WrongState,
 )
+from .issuing import Terms
 from .responses import Answer, json_answer, text_answer
 from .uploads import public_facts
 
@@ -91,7 +92,7 @@ class BackendAPI:
             remove_file_when_finished = parse_bool(remove)
         except ValueError as exc:
             raise BadRequest(f"removeFileWhenFinished is {shown(remove)}: {exc}") from exc
-        return self._engine.new_upload(
+        terms = Terms(
             signal_finish_url=parameters.get("signalFinishURL"),
             remove_file_when_finished=remove_file_when_finished,
             secret=parameters.get_secret(),
@@ -101,7 +102,8 @@ class BackendAPI:
             idle_timeout_s=parameters.get_length("idleTimeoutS"),
             length=parameters.get_length("length"),
             filename=parameters.get("filename") or None,
-        ).id
+        )
+        return self._engine.new_upload(terms).id
 
     def cancel_upload(self, parameters: _Parameters) -> str:
         upload_id = self._check_upload(parameters)

@@ -13,12 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .admission import MAX_LENGTH, Admission
+from .admission import Admission
 from .completion import Completion
-from .config import MAX_SECONDS, Settings
+from .config import Settings
 from .digesting import ExpectedDigest
 from .errors import (
-    BadRequest,
     BytesLost,
     FileChanged,
     RangeNotSatisfiable,
@@ -26,8 +25,7 @@ from .errors import (
     WrongSecret,
     WrongState,
 )
-from .file_types import is_accept
-from .hosts import Origin, is_among
+from .issuing import Terms, make_upload
 from .last_bytes import Caller, LastBytes
 from .receiving import Receiving
 from .states import Event, UploadState, takes_bytes
@@ -36,12 +34,8 @@ from .tickets.base import TicketStore, WriteClaim
 from .uploads import (
     ChunkDigest,
     Upload,
-    is_http_url,
-    is_text,
     log_id,
-    new_upload_id,
     now,
-    without_surrogates,
 )
 
 __all__ = ["CANCELLED_BY_BACKEND", "Declaration", "Engine"]
@@ -90,72 +84,14 @@ class Engine:
 
     # tickets: what the web app asks for
 
-    def new_upload(
-        self,
-        *,
-        signal_finish_url: str | None,
-        remove_file_when_finished: bool,
-        secret: str,
-        owner: str | None,
-        max_length_bytes: int | None,
-        accept: str | None,
-        idle_timeout_s: float | None,
-        length: int | None,
-        filename: str | None,
-    ) -> Upload:
-        """Issue a ticket. Raises BadRequest naming the bad parameter, FileTooLarge, TooManyUploads,
+    def new_upload(self, terms: Terms) -> Upload:
+        """Issue a ticket. Raises what `make_upload` raises, FileTooLarge, TooManyUploads,
         StorageFull."""
-        texts: Mapping[str, object] = {
-            "secret": secret,
-            "owner": owner,
-            "signal_finish_url": signal_finish_url,
-            "accept": accept,
-        }
-        for name, text in texts.items():
-            if text is not None and not is_text(text):
-                raise BadRequest(f"{name} is {text!r}; it must be a text")
-        if signal_finish_url is not None and not _can_be_called(signal_finish_url):
-            raise BadRequest("signalFinishURL must be an absolute http or https URL")
-        hosts = self._settings.callback_hosts
-        if signal_finish_url is not None and not is_among(signal_finish_url, hosts):
-            raise BadRequest(
-                "signalFinishURL must lead to one of the server's callback_hosts: "
-                f"{', '.join(hosts or ()) or 'none is allowed'}"
-            )
-        lengths: Mapping[str, object] = {"max_length_bytes": max_length_bytes, "length": length}
-        for name, value in lengths.items():
-            if value is not None and not (isinstance(value, int) and 0 <= value <= MAX_LENGTH):
-                raise BadRequest(
-                    f"{name} is {value!r}; it must be a whole number from 0 to {MAX_LENGTH}"
-                )
-        if accept is not None and not is_accept(accept):
-            raise BadRequest(
-                f"accept is {accept!r}; it must be endings and types, such as .pdf, image/*"
-            )
-        if idle_timeout_s is not None and not _is_idle_timeout(idle_timeout_s):
-            raise BadRequest(
-                f"idle_timeout_s is {idle_timeout_s!r}; it must be seconds, more than 0 and less "
-                "than ten years"
-            )
-        created_at = now()
-        upload = Upload(
-            id=new_upload_id(),
-            created_at=created_at,
-            owner=owner,
-            secret=secret,
-            signal_finish_url=signal_finish_url,
-            remove_file_when_finished=remove_file_when_finished,
-            max_length_bytes=length if max_length_bytes is None else max_length_bytes,
-            accept=accept,
-            idle_timeout_s=idle_timeout_s,
-            length=length,
-            filename=None if filename is None else without_surrogates(filename),
-            due_at=created_at + (idle_timeout_s or self._settings.idle_timeout_s),
-        )
-        if length is not None:
-            self._admission.check_length(length, max_length_bytes)
+        upload = make_upload(terms, self._settings)
+        if upload.length is not None:
+            self._admission.check_length(upload.length, terms.max_length_bytes)
         self._tickets.create(upload, admit=self._admission.admit_ticket)
-        log.info("upload=%s event=created owner=%r", log_id(upload.id), owner)
+        log.info("upload=%s event=created owner=%r", log_id(upload.id), upload.owner)
         return upload
 
     def load(self, upload_id: str) -> Upload:
@@ -339,21 +275,6 @@ class Engine:
         if upload.state is UploadState.CANCELLED:
             self._storage.delete(upload.id)
             _check_not_gone(upload)
-
-
-def _can_be_called(url: str) -> bool:
-    try:
-        return is_http_url(url) and bool(Origin.of(url).name)
-    except ValueError:
-        return False
-
-
-def _is_idle_timeout(seconds: object) -> bool:
-    return (
-        isinstance(seconds, (int, float))
-        and not isinstance(seconds, bool)
-        and 0 < seconds < MAX_SECONDS
-    )
 
 
 def _has_all_that_is_missing(claim: WriteClaim) -> bool:

@@ -55,7 +55,7 @@ FLOORS = (
     ),
     (
         ("admission", "digesting", "completion"),
-        ("receiving", "last_bytes", "threads", "ending"),
+        ("issuing", "receiving", "last_bytes", "threads", "ending"),
         ("engine", "housekeeping"),
         "background",
     ),
