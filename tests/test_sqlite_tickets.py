@@ -602,18 +602,113 @@ def test_who_waits_for_the_disk_does_not_hold_up_other_writers(store, disk):
     assert store.count_by_state() == {UploadState.CREATED: 3}
 
 
+class FailingDisk:
+    """A disk that fails to write the log when it is told to, and what a crash of the machine leaves
+    there then: without what it has failed to write, unless that was written again since."""
+
+    def __init__(self, disk: Disk, monkeypatch) -> None:
+        self.failures = 0  # to come
+        self.number = errno.EIO
+        self._path = disk.path
+        self._log = Path(f"{disk.path}-wal")
+        self._lost: set[int] = set()
+        self._synced = 0
+        self._pwrite = os.pwrite
+        disk.before = self._sync
+        monkeypatch.setattr("os.pwrite", self._write_again)
+
+    def _sync(self) -> None:
+        size = self._log.stat().st_size
+        if self.failures:
+            self.failures -= 1
+            self._lost.update(range(self._synced, size))
+            raise OSError(self.number, os.strerror(self.number))
+        self._synced = size
+
+    def _write_again(self, descriptor: int, block: bytes, position: int) -> int:
+        assert os.pread(descriptor, len(block), position) == block
+        self._lost.difference_update(range(position, position + len(block)))
+        return self._pwrite(descriptor, block, position)
+
+    def after_a_crash(self, folder: Path) -> SQLiteTicketStore:
+        folder.mkdir()
+        log = bytearray(self._log.read_bytes())
+        for position in self._lost:
+            log[position] = 0
+        folder.joinpath("copy.db").write_bytes(self._path.read_bytes())
+        folder.joinpath("copy.db-wal").write_bytes(log)
+        store = SQLiteTicketStore(folder / "copy.db")
+        store.prepare()
+        return store
+
+
+@pytest.fixture
+def failing(disk, store, monkeypatch):
+    store.create(new_upload())  # opens the log
+    return FailingDisk(disk, monkeypatch)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_what_is_acknowledged_after_a_failed_sync_survives_a_crash(
+    store, failing, number, tmp_path
+):
+    """The kernel tells of its failure once, and all that is committed later stands behind it."""
+    older, later = new_upload(), new_upload()
+    store.create(older)
+    failing.failures, failing.number = 1, number
+    with pytest.raises(TicketStoreError):  # whatever it is: the commit may stand
+        store.create(new_upload())
+    store.create(later)
+    store.transition(older.id, Event.CANCEL, changes_nothing)
+    with closing(failing.after_a_crash(tmp_path / "crash")) as after:
+        assert after.load(older.id).state is UploadState.CANCELLED
+        assert after.load(later.id).state is UploadState.CREATED
+
+
 @pytest.mark.parametrize(
     ("number", "error"), [(errno.EIO, TicketStoreError), (errno.ENOSPC, StorageFull)]
 )
-def test_what_could_not_be_synced_is_an_error(store, disk, number, error):
-    def fail() -> None:
-        raise OSError(number, os.strerror(number))
-
-    disk.before = fail
+def test_nothing_is_acknowledged_before_the_disk_has_taken_all(
+    store, failing, number, error, tmp_path
+):
+    cancelled, refused, later = new_upload(), new_upload(), new_upload()
+    store.create(cancelled)
+    failing.failures, failing.number = 1000, number
+    with pytest.raises(TicketStoreError):
+        store.transition(cancelled.id, Event.CANCEL, changes_nothing)
+    with pytest.raises(error):  # and has not happened
+        store.create(refused)
     with pytest.raises(error):
-        store.create(new_upload())
-    disk.before = lambda: None
-    store.create(new_upload())
+        store.find(cancelled.id)
+    assert store.find(refused.id) is None
+    failing.failures = 0
+    assert store.load(cancelled.id).state is UploadState.CANCELLED
+    store.create(later)
+    with closing(failing.after_a_crash(tmp_path / "crash")) as after:
+        assert after.load(cancelled.id).state is UploadState.CANCELLED
+        assert after.load(later.id).state is UploadState.CREATED
+        assert after.find(refused.id) is None
+
+
+def test_who_has_not_been_told_of_a_failed_sync_does_not_believe_his_own(store, failing, disk):
+    """The kernel tells of it only those who had the log open before."""
+    upload = new_upload()
+    sync, fails = disk.before, []
+
+    def fail_meanwhile() -> None:
+        if not fails:
+            fails.append(True)
+            failing.failures = 1000
+            with pytest.raises(TicketStoreError):  # another thread
+                store.create(new_upload())
+            failing.failures = 0
+        sync()
+
+    disk.before = fail_meanwhile
+    with pytest.raises(TicketStoreError):
+        store.create(upload)
+    disk.before = sync
+    assert store.load(upload.id) == upload
 
 
 def test_a_durable_store_syncs_before_others_see_it(tmp_path, disk):
