@@ -441,8 +441,11 @@ def test_a_database_of_form_3_is_brought_to_the_present_form_and_counted(tmp_pat
     assert list(store.load(ident(1)).received) == [(0, 40), (60, 70)]
     assert store.load(ident(1)).received.total_bytes == 50
     # What was under way and unsynced goes on.
-    store.mark_synced(ident(1), [(60, 70)])
-    store.mark_synced(ident(3), [(5, 9)])
+    for number, part in ((1, (60, 70)), (3, (5, 9))):
+        taken = store.take_unsynced(1e12, 1e12)
+        assert taken is not None
+        assert taken.id == ident(number)
+        store.mark_synced(taken.id, [part], 1e12)
     assert store.take_unsynced(1e12, 1e12) is None
     claim = store.claim_range(ident(1), 40, 100, changes_nothing)
     assert (claim.gaps, claim.displaced) == (((40, 60), (70, 100)), True)

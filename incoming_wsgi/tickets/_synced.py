@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from ..ranges import Range
+from ..ranges import Range, RangeSet
 from ._ranges import find_ranges, record_range
 
 __all__ = ["find_unsynced", "forget_unsynced", "mark_all_synced", "mark_synced"]
 
 
 def mark_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range]) -> None:
+    """`ranges`, all of which are stored: so all are synced when as many bytes are."""
     for start, stop in ranges:
         record_range(connection, "synced", key, start, stop)
     connection.execute(
@@ -26,9 +27,12 @@ def mark_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range
 
 
 def mark_all_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range]) -> None:
-    """The same for a long list, most of which is known to be synced."""
+    """The same for a long list, most of which is known to be synced. What is not stored any more
+    does not count."""
     known = set(find_ranges(connection, "synced", key))
-    mark_synced(connection, key, (pair for pair in ranges if pair not in known))
+    stored = RangeSet(find_ranges(connection, "ranges", key))
+    new = (part for pair in ranges if pair not in known for part in stored.within(*pair))
+    mark_synced(connection, key, new)
 
 
 def find_unsynced(connection: sqlite3.Connection, boot_id: str) -> list[int]:

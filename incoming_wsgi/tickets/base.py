@@ -224,8 +224,10 @@ class TicketStore(ABC):
         a claim. Nothing to do for an upload that takes no bytes any more, or is not known."""
 
     @abstractmethod
-    def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
-        """The bytes of `ranges`, all of them recorded, would survive a power failure by now."""
+    def mark_synced(self, upload_id: str, ranges: Iterable[Range], again_at: float) -> None:
+        """The bytes of `ranges`, recorded when `take_unsynced` returned, would survive a power
+        failure by now. Nothing happens if the upload was taken again since, or synced, or what was
+        not synced forgotten: so `again_at` must still be what it was taken with."""
 
     # work that is due
 

@@ -318,10 +318,10 @@ class SQLiteTicketStore(TicketStore):
             if row is not None and takes_bytes(state_of(row)):
                 forget_unsynced(connection, row[KEY], now() + ASK_AGAIN_S)
 
-    def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
+    def mark_synced(self, upload_id: str, ranges: Iterable[Range], again_at: float) -> None:
         with self._database.writing() as connection:
             row = find_row(connection, upload_id)
-            if row is not None:
+            if row is not None and row[SYNC_AT] == again_at:
                 mark_all_synced(connection, row[KEY], ranges)
 
     # work that is due
