@@ -211,6 +211,11 @@ class UpkeepContract:
         assert list(store.load(upload.id).received) == [(0, 10)]
         assert store.take_unsynced(1e12, 1e12) is None
         assert not store.may_write(claim, 40, 50)
+        # Its owner may be about to write the block for which he asked before.
+        newer = store.claim_range(upload.id, 40, 50, changes_nothing)
+        assert (newer.gaps, newer.displaced) == (((40, 50),), True)
+        store.record_ranges(claim, [(40, 50)], changes_nothing, release=True)
+        assert store.may_write(newer, 40, 50)
         store_range(store, upload, 20, 30)
         assert list(store.load(upload.id).received) == [(0, 10), (20, 30)]
         store.forget_unsynced("nobody")

@@ -220,8 +220,9 @@ class TicketStore(ABC):
 
     @abstractmethod
     def forget_unsynced(self, upload_id: str) -> None:
-        """What was recorded without `synced` may be lost: it is not stored any more, and nobody has
-        a claim. Nothing to do for an upload that takes no bytes any more, or is not known."""
+        """What was recorded without `synced` may be lost: it is not stored any more, and nothing
+        more may be written under the claims that there are, though newer ones displace them as
+        ever. Nothing to do for an upload that takes no bytes any more, or is not known."""
 
     @abstractmethod
     def mark_synced(self, upload_id: str, ranges: Iterable[Range], again_at: float) -> None:
