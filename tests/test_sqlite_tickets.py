@@ -9,6 +9,7 @@ import os
 import random
 import sqlite3
 import stat
+import sys
 import threading
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -16,7 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from incoming_wsgi.errors import StorageFull, TicketStoreError, Unavailable, WrongState
+from incoming_wsgi.errors import (
+    IncomingError,
+    StorageFull,
+    TicketStoreError,
+    Unavailable,
+    WrongState,
+)
 from incoming_wsgi.ranges import RangeSet
 from incoming_wsgi.states import Event, UploadState
 from incoming_wsgi.testing import TicketStoreContract
@@ -754,6 +761,67 @@ def test_a_process_that_waits_for_another_too_long_says_so(store, monkeypatch):
     finally:
         os.close(other)
     store.create(new_upload())
+
+
+class Interrupted(BaseException):
+    """As KeyboardInterrupt, or what else the handler of a signal raises."""
+
+
+def interrupt_after(number: int, call) -> bool:
+    """Do `call`, and interrupt it where a signal might: when the store's code has got an answer
+    from C for this many times. False if it has come to its end before."""
+    left = number
+
+    def count(frame, event, _) -> None:
+        nonlocal left
+        if event == "c_return" and Path(frame.f_code.co_filename).parent.name == "tickets":
+            left -= 1
+            if left == 0:
+                raise Interrupted
+
+    sys.setprofile(count)
+    try:
+        call()
+    except Interrupted:
+        pass
+    finally:
+        sys.setprofile(None)
+    return left <= 0
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store, upload: store.create(new_upload()),  # durable
+        lambda store, upload: store.transition(upload.id, Event.DECLARE, changes_nothing),
+        lambda store, upload: store.find_digests(upload.id),
+    ],
+    ids=["durable", "writing", "reading"],
+)
+def test_who_is_interrupted_anywhere_leaves_nothing_that_others_wait_for(store, write, monkeypatch):
+    monkeypatch.setattr("incoming_wsgi.tickets._database.BUSY_TIMEOUT_S", 1.0)
+    upload = new_upload()
+    store.create(upload)
+    other = SQLiteTicketStore(store.path)  # as in another process
+    errors: list[tuple[int, str, IncomingError]] = []
+
+    def create(number: int, who: str, chosen: SQLiteTicketStore) -> None:
+        try:
+            chosen.create(new_upload())
+        except IncomingError as exc:
+            errors.append((number, who, exc))
+
+    number = 1
+    while interrupt_after(number, lambda: write(store, upload)):
+        thread = threading.Thread(target=create, args=(number, "another thread", store))
+        thread.start()
+        thread.join()
+        create(number, "another process", other)
+        create(number, "itself", store)
+        assert not errors
+        number += 1
+    other.close()
+    assert number > 5
 
 
 def test_a_state_is_changed_only_from_the_state_that_was_seen(store):

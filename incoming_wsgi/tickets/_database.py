@@ -111,8 +111,8 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """One snapshot for several statements."""
         with self.using() as connection:
-            connection.execute("BEGIN")
             try:
+                connection.execute("BEGIN")
                 yield connection
             finally:
                 if connection.in_transaction:
@@ -122,16 +122,17 @@ class Database:
     def writing(self, *, durable: bool = False) -> Iterator[Connection]:
         """A transaction; if it is `durable`, or has become so, one that a power failure does not
         undo. TicketStoreError if the sync fails, though the commit is there to see."""
+        # The handler of a signal may raise anywhere (Ctrl-C, a time limit of the app's). So what is
+        # taken is taken where it will be given back, and that does not ask whether it was.
         turn = self._connections.turn
-        if not turn.acquire(timeout=BUSY_TIMEOUT_S):
-            raise self._busy("other threads write")
-        has_turn = True
         try:
+            if not turn.acquire(timeout=BUSY_TIMEOUT_S):
+                raise TurnNeverCame("other threads write")
             with self._connections.use() as connection:
-                is_turn = take_turn(connection.turn, BUSY_TIMEOUT_S)
                 try:
-                    connection.execute("BEGIN IMMEDIATE")
+                    take_turn(connection.turn, BUSY_TIMEOUT_S)
                     try:
+                        connection.execute("BEGIN IMMEDIATE")
                         if self._is_log_torn:
                             self._write_log_again()
                         connection.durable = durable
@@ -143,10 +144,8 @@ class Database:
                             connection.execute("ROLLBACK")
                         raise
                 finally:
-                    if is_turn:
-                        end_turn(connection.turn)
+                    end_turn(connection.turn)
                 if connection.durable:
-                    has_turn = False
                     turn.release()  # the next one begins meanwhile
                     self._sync(connection)
         except _LogTorn as exc:
@@ -156,8 +155,10 @@ class Database:
         except sqlite3.DatabaseError as exc:
             raise self._translated(exc) from exc
         finally:
-            if has_turn:
+            try:  # noqa: SIM105 - which might be interrupted before it begins
                 turn.release()
+            except RuntimeError:  # it is not this thread's, or not any more
+                pass
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""
