@@ -96,14 +96,17 @@ class LastBytes:
     def seal(self) -> Then:
         """All bytes are stored. What follows when the last are recorded.
 
-        Raises what `Storage.seal` raises; after NotSynced what was not synced is forgotten, and the
-        claim has come to its end.
+        Raises what `Storage.seal` raises; after NotSynced what was not synced is forgotten, if the
+        ticket store can, and the claim has come to its end.
         """
         assert self._upload.length is not None
         try:
             self._storage.seal(self._upload.id, self._upload.length)
         except NotSynced:
-            self._tickets.forget_unsynced(self._upload.id)
+            try:
+                self._tickets.forget_unsynced(self._upload.id)
+            except IncomingError as exc:  # the same disk, perhaps
+                log.error("upload=%s event=not_forgotten error=%s", log_id(self._upload.id), exc)
             raise
         slot = self._slot = self._find_slot()
         if slot is None:
