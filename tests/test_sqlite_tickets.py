@@ -234,6 +234,59 @@ def test_a_child_does_not_wait_for_a_thread_of_its_parent(store, monkeypatch):
     assert code == 0
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
+def test_a_fork_waits_for_who_closes_the_store(store, monkeypatch):
+    """In the middle of that SQLite's book of locks is not what it will be."""
+    close, closing_, has_forked, closed = Connection.close, *(threading.Event() for _ in range(3))
+
+    def close_slowly(connection: Connection) -> None:
+        closing_.set()
+        has_forked.wait(0.5)  # which is what must not happen
+        close(connection)
+        closed.set()
+
+    monkeypatch.setattr(Connection, "close", close_slowly)
+    store.create(new_upload())
+    thread = threading.Thread(target=store.close)
+    thread.start()
+    closing_.wait()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if closed.is_set() else 1)
+    has_forked.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
+def test_a_connection_that_cannot_be_closed_for_a_fork_holds_nobody_up(store, monkeypatch):
+    def fail(connection: Connection) -> None:
+        failures.append(connection)
+        close(connection)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    close, failures = Connection.close, []
+    monkeypatch.setattr(Connection, "close", fail)
+    with store._database.using(), store._database.using():
+        pass  # two are open
+    pid = os.fork()
+    monkeypatch.undo()
+    if pid == 0:
+        code = 1
+        try:
+            store.create(new_upload())
+            code = 0
+        finally:
+            os._exit(code)
+    thread = threading.Thread(target=store.create, args=(new_upload(),), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(failures) == 2
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert store.count_by_state() == {UploadState.CREATED: 2}
+
+
 def test_nothing_is_open_before_the_first_use(tmp_path):
     store = SQLiteTicketStore(tmp_path / "incoming.db")
     store.prepare()
