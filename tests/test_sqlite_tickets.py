@@ -294,7 +294,7 @@ def test_nothing_is_open_before_the_first_use(tmp_path):
     assert not any(path.startswith(str(tmp_path)) for path in opened)
 
 
-def test_the_connections_of_threads_end_with_them(store):
+def test_threads_that_come_one_after_the_other_share_a_connection(store):
     def open_descriptors() -> int:
         return sum(
             os.path.realpath(path).startswith(str(store.path))
@@ -590,10 +590,7 @@ def test_what_must_last_is_on_the_disk_when_the_method_returns(store, disk):
     assert disk.syncs(lambda: record(0, 10)) == 0
     assert disk.syncs(lambda: record(10, 20)) == 1
     assert disk.syncs(lambda: store.transition(upload.id, Event.FINISH, changes_nothing)) == 1
-    repeatable = Then(((Event.STORE, changes_nothing),))
-    declare = (other.id, Event.DECLARE, changes_nothing)
-    assert disk.syncs(lambda: store.transition(*declare, then=repeatable)) == 0
-    assert disk.syncs(lambda: store.transition(*declare, then=COMPLETE_NOW)) == 1
+    assert disk.syncs(lambda: store.transition(other.id, Event.COMPLETE, changes_nothing)) == 1
 
 
 def test_nobody_is_told_that_nothing_is_missing_before_that_is_on_the_disk(store, disk):

@@ -148,10 +148,9 @@ class TicketStore(ABC):
         lease: str | None = None,
         keep_lease: bool = False,
         admit: Admit | None = None,
-        then: Then | None = None,
     ) -> Upload:
         """Apply `event` of the state table together with the changes of `decide`. If they give the
-        upload a length that it did not have, `admit` may object. The steps of `then` follow.
+        upload a length that it did not have, `admit` may object.
 
         With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
         lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can
