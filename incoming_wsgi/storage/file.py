@@ -50,8 +50,9 @@ class FileStorage(Storage):
     """Keeps files in `folder`, which is made if it does not exist.
 
     `folder` should lie on the file system to which the web app moves finished files: then moving
-    is a rename. It must be on a file system with `flock` and files with holes (any local one).
-    `min_free_bytes` of it are never filled: the ticket database, and others, need room too.
+    is a rename. It must be on a file system with `flock` and files with holes (any local one); with
+    locks of bytes, too, (OFD locks) no file need be made to hold an upload. `min_free_bytes` of it
+    are never filled: the ticket database, and others, need room too.
     """
 
     takes_pipes = hasattr(os, "splice")

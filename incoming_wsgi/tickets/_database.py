@@ -276,7 +276,7 @@ class Database:
         return TicketStoreError(f"The ticket database {self.path} is not usable: {exc}")
 
     def _busy(self, why: object) -> Unavailable:
-        return Unavailable(f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s: {why}")
+        return Unavailable(f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s or more: {why}")
 
 
 def _set_journal(connection: sqlite3.Connection, journal: str) -> str:
