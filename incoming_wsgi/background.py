@@ -38,7 +38,7 @@ LOOK_AGAIN_S = 5.0  # what other processes left behind is found after this at th
 class Background:
     def __init__(self, housekeeping: Housekeeping) -> None:
         self._housekeeping = housekeeping
-        self._start_lock = threading.Lock()
+        self._starting: dict[int, threading.Lock] = {}  # by process
         self._dispatcher: _Dispatcher | None = None
 
     def ensure_running(self) -> None:
@@ -46,10 +46,9 @@ class Background:
         dispatcher = self._dispatcher
         if (dispatcher is not None and dispatcher.is_running_here()) or is_ending():
             return
-        if dispatcher is not None:
-            # A lock that came here by fork may be held by a thread that does not exist here.
-            self._start_lock = threading.Lock()
-        with self._start_lock:
+        # A lock that came here by fork may be held by a thread that does not exist here; and of the
+        # first requests of a process several may come here at once.
+        with self._starting.setdefault(os.getpid(), threading.Lock()):
             if self._dispatcher is None or not self._dispatcher.is_running_here():
                 dispatcher = _Dispatcher(self._housekeeping)
                 try:
@@ -176,13 +175,12 @@ class _Dispatcher:
 
     def _start_until_none_is_due(self) -> float:
         while not self._stopping and not is_ending():
-            if not self._jobs.have_room():
-                self._jobs.are_waited_for = True
+            if not self._jobs.have_room_for_due():
                 break
             due_at = self._housekeeping.next_due_at()
             pause_s = LOOK_AGAIN_S if due_at is None else due_at - now() + 0.001
             if due_at is None or due_at > now():
-                self._jobs.are_waited_for = False
+                self._jobs.end_waiting()
                 return min(LOOK_AGAIN_S, pause_s)
             lease = self._housekeeping.lease_due()
             if lease is not None:
@@ -205,7 +203,7 @@ class _Jobs:
         self._ended = ended
         self._housekeeping = housekeeping
         self._threads = Threads("incoming-job")
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of `are_waited_for`
         self._running: dict[str, Lease | None] = {}  # None: about to be leased
         self._renewed_at = time.monotonic()
 
@@ -215,6 +213,19 @@ class _Jobs:
     def have_room(self) -> bool:
         return len(self._running) < MAX_JOBS
 
+    def have_room_for_due(self) -> bool:
+        """If not, it goes before what comes by `find_slot`."""
+        with self._lock:
+            if not self.have_room():
+                self.are_waited_for = True
+                return False
+            return True
+
+    def end_waiting(self) -> None:
+        """Nothing is due."""
+        with self._lock:
+            self.are_waited_for = False
+
     def are_running(self) -> bool:
         return bool(self._running)
 
@@ -223,7 +234,8 @@ class _Jobs:
 
     def find_slot(self) -> _Slot | None:
         with self._lock:
-            self.are_waited_for |= not self.have_room()
+            if not self.have_room():
+                self.are_waited_for = True
             return None if self.are_waited_for else self._take(new_token())
 
     def start(self, lease: Lease) -> None:

@@ -180,7 +180,11 @@ class Housekeeping:
             self._sweep()
 
     def _sync(self) -> None:
-        while (upload := self._tickets.take_unsynced(now(), now() + SYNC_AGAIN_S)) is not None:
+        while True:
+            again_at = now() + SYNC_AGAIN_S
+            upload = self._tickets.take_unsynced(now(), again_at)
+            if upload is None:
+                return
             try:
                 self._storage.sync(upload.id)
             except BytesLost:  # whoever writes next ends the upload
@@ -189,7 +193,7 @@ class Housekeeping:
                 log.error("upload=%s event=not_synced error=%s", log_id(upload.id), exc)
                 self._tickets.forget_unsynced(upload.id)
                 continue
-            self._tickets.mark_synced(upload.id, upload.received)
+            self._tickets.mark_synced(upload.id, upload.received, again_at)
 
     def _sweep(self) -> None:
         ids = self._storage.list_ids()

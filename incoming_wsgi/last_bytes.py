@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -96,14 +96,17 @@ class LastBytes:
     def seal(self) -> Then:
         """All bytes are stored. What follows when the last are recorded.
 
-        Raises what `Storage.seal` raises; after NotSynced what was not synced is forgotten, and the
-        claim has come to its end.
+        Raises what `Storage.seal` raises; after NotSynced what was not synced is forgotten, if the
+        ticket store can, and the claim has come to its end.
         """
         assert self._upload.length is not None
         try:
             self._storage.seal(self._upload.id, self._upload.length)
         except NotSynced:
-            self._tickets.forget_unsynced(self._upload.id)
+            try:
+                self._tickets.forget_unsynced(self._upload.id)
+            except IncomingError as exc:  # the same disk, perhaps
+                log.error("upload=%s event=not_forgotten error=%s", log_id(self._upload.id), exc)
             raise
         slot = self._slot = self._find_slot()
         if slot is None:
@@ -137,14 +140,27 @@ class LastBytes:
             return  # something was taken away, or it was cancelled
         log.info("upload=%s event=complete length=%s", log_id(upload.id), upload.length)
         if self._slot is not None:
-            resources, lease = self._resources.pop_all(), Lease(upload, self._slot.token)
+            lease = Lease(upload, self._slot.token)
+            # Whoever takes them from here closes them: an error may come when the work has begun.
+            resources = [self._resources.pop_all()]
+
+            def give_up() -> None:
+                with suppress(IndexError):
+                    resources.pop().close()
 
             def work() -> Upload | None:
-                with resources:
+                try:
+                    taken = resources.pop()
+                except IndexError:
+                    return None
+                with taken:
                     return self._completion.call(lease, self._sha256)
 
             try:
                 self._slot.begin(lease, work)
             except RuntimeError as exc:  # its lease ends, and somebody else will call
-                resources.close()
+                give_up()
                 log.error("upload=%s event=call_not_started error=%s", log_id(upload.id), exc)
+            except BaseException:  # out of the handler of a signal
+                give_up()
+                raise

@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from .digesting import Digester, ExpectedDigest
-from .errors import DigestMismatch, Superseded
+from .errors import DigestMismatch, NotSynced, Superseded
 from .ranges import Range
 from .states import takes_bytes
 from .storage.base import Block, Piped, Storage, Writer, in_memory
@@ -53,7 +53,7 @@ class Receiving:
         as it is until two more have been read. Returns the upload with what was recorded. Raises
         Superseded, DigestMismatch (nothing recorded), and whatever `blocks`, storage or ticket
         store raise; what had been stored by then is recorded, except what a digest that has proved
-        wrong covers.
+        wrong covers, and what the disk has not taken.
 
         `seal`, for a claim that has all that is missing of the upload, is called when all of it is
         stored; what it returns follows the record.
@@ -95,7 +95,7 @@ class Receiving:
                     progress.record_now_and_then()
                 _verify(digester, digest)
                 then = seal() if seal and position >= claim.gaps[-1][1] else None
-            except DigestMismatch:
+            except (DigestMismatch, NotSynced):  # another sync would seem to succeed
                 progress.forget()
                 raise
             except BaseException:

@@ -1,8 +1,7 @@
 """Threads that do one piece of work after the other, as many as are needed at once.
 
 A thread that has nothing to do waits for a while before it ends: a new one costs more than most of
-what it is for, and so does all that a thread opens for itself, such as its connection to the
-database. All are daemons. Belongs to one process: after a fork make another.
+what it is for. All are daemons. Belongs to one process: after a fork make another.
 """
 
 from __future__ import annotations

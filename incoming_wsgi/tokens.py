@@ -13,7 +13,9 @@ from itertools import count
 __all__ = ["new_token"]
 
 _numbers = count()
-_process = (0, "")  # its id, by which a fork is noticed, and what it has drawn
+_NONE = (0, "")
+# Its id, by which a fork is noticed that runs no hooks, and what it has drawn.
+_process = _NONE
 
 
 def new_token() -> str:
@@ -24,3 +26,12 @@ def new_token() -> str:
         drawn = secrets.token_hex(16)
         _process = (os.getpid(), drawn)
     return f"{drawn}{next(_numbers):x}"
+
+
+def _after_fork_in_child() -> None:
+    """An id may be that of an ancestor again."""
+    global _process
+    _process = _NONE
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

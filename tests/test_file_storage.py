@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -103,6 +104,46 @@ def test_a_file_system_without_what_uploads_need_is_refused(tmp_path, monkeypatc
     with pytest.raises(StorageError, match="a local file system with flock"):
         FileStorage(tmp_path / "storage").prepare()
     assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOLCK, errno.ENOSYS, None])
+def test_where_bytes_cannot_be_locked_an_upload_is_held_all_the_same(tmp_path, monkeypatch, number):
+    """With None they can, it only does not help."""
+
+    def lock(*_):
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+        return b""
+
+    monkeypatch.setattr("fcntl.fcntl", lock)
+    storage, other = FileStorage(tmp_path / "storage"), FileStorage(tmp_path / "storage")
+    storage.prepare()
+    other.prepare()
+    with storage.hold("some-id") as is_held:
+        assert is_held
+        with other.hold("some-id") as is_held:
+            assert not is_held
+        with other.hold("another") as is_held:
+            assert is_held
+    with other.hold("some-id") as is_held:
+        assert is_held
+
+
+def test_a_hold_is_on_the_file_that_the_next_one_opens(storage, monkeypatch):
+    """Somebody clears the folder up between opening the file and locking it."""
+    lock, locks = fcntl.fcntl, storage.folder / "locks"
+
+    def clear_up(*args):
+        monkeypatch.undo()
+        locks.unlink()
+        return lock(*args)
+
+    monkeypatch.setattr("fcntl.fcntl", clear_up)
+    with storage.hold("some-id") as is_held:
+        assert is_held
+        assert locks.exists()
+        with storage.hold("some-id") as is_held:
+            assert not is_held
 
 
 def test_a_symbolic_link_in_place_of_a_file_is_not_followed(storage, tmp_path):

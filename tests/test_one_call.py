@@ -17,6 +17,7 @@ from webtest import TestApp
 
 from incoming_wsgi import Incoming, WrongState
 from incoming_wsgi.storage._holds import ByteHolds, FileHolds
+from incoming_wsgi.threads import Threads
 from incoming_wsgi.uploads import now
 
 HOUR_S = 3600.0
@@ -164,6 +165,53 @@ def test_what_a_newer_request_brings_before_the_last_byte_is_recorded_is_handed_
     wait_until(lambda: incoming.status(ticket).state.value == "FINISHED", "the handover")
     assert calls == [(1, "aLl")]
     incoming.close()
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_who_is_interrupted_when_the_call_begins_leaves_it_to_one(
+    tmp_path, monkeypatch, ahead, has_begun
+):
+    """By the handler of a signal; whether the thread has begun by then he cannot tell."""
+    monkeypatch.setattr("incoming_wsgi.background.MAX_JOBS", 1)
+    calls, may_answer = [], threading.Event()
+
+    def take(upload) -> None:
+        calls.append((upload.id, upload.attempt))
+        may_answer.wait(60)
+
+    incoming = Incoming(tmp_path / "incoming", on_finished=take)
+    other = Incoming(tmp_path / "incoming", on_finished=take, background=False)
+    first, second = incoming.new_upload(), incoming.new_upload()
+    run = Threads.run
+
+    def interrupted(threads: Threads, work) -> None:
+        monkeypatch.setattr(Threads, "run", run)
+        if has_begun:
+            run(threads, work)
+            wait_until(lambda: calls, "the call")
+        raise KeyboardInterrupt
+
+    def put(ticket: str) -> None:
+        headers = {"Content-Range": "bytes 0-2/3"}
+        TestApp(incoming).put(f"/frontend/uploads/{ticket}", b"all", headers=headers)
+
+    monkeypatch.setattr(Threads, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        put(first)
+    if has_begun:
+        ahead()
+        other.do_housekeeping()
+        assert calls == [(first, 1)]  # its call is under way
+        may_answer.set()
+    else:
+        put(second)
+        wait_until(lambda: calls == [(second, 1)], "the other upload's turn")
+        may_answer.set()
+        ahead()
+        wait_until(lambda: calls == [(second, 1), (first, 2)], "another attempt")
+    wait_until(lambda: other.status(first).state.value == "FINISHED", "the handover")
+    incoming.close()
+    other.close()
 
 
 @pytest.mark.parametrize("way", [ByteHolds, FileHolds])

@@ -14,7 +14,12 @@ def test_no_token_comes_twice():
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork with threads
-def test_a_forked_process_has_others_than_its_parent():
+@pytest.mark.parametrize("has_the_id_again", [False, True])
+def test_a_forked_process_has_others_than_its_parent(monkeypatch, has_the_id_again):
+    """Also one that has the id of an ancestor which has ended by then."""
+    if has_the_id_again:
+        pid = os.getpid()
+        monkeypatch.setattr("os.getpid", lambda: pid)
     new_token()
     reading, writing = os.pipe()
     pid = os.fork()

@@ -1,4 +1,4 @@
-"""Descriptors on which `flock` is taken, none of which a child of a fork keeps.
+"""Descriptors on which locks are taken, none of which a child of a fork keeps.
 
 Such a lock belongs to the open file, and a fork shares that: as long as a child lives that was
 forked meanwhile, by the app say, the lock would outlive the process that took it. So a child closes

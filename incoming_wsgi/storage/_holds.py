@@ -6,13 +6,14 @@ does other processes, and is dropped by the kernel when its process dies, howeve
 neither clocks nor process ids are asked. Nothing is made and removed for it: on ext4 a new file may
 cost a millisecond after many have been removed.
 
-Elsewhere each has an empty file of its own in `held`, and the `flock` on it. The file goes when the
-lock is given back; what a killed process leaves behind hinders nobody, and is removed when it is
-old.
+Where there are no such locks each has an empty file of its own in `held`, and the `flock` on it.
+The file goes when the lock is given back; what a killed process leaves behind hinders nobody, and
+is removed when it is old.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -23,11 +24,12 @@ from pathlib import Path
 
 from . import _descriptors
 
-__all__ = ["ByteHolds", "FileHolds", "Holds"]
+__all__ = ["ByteHolds", "FileHolds", "Holds", "can_lock_bytes"]
 
 OLD_S = 86400.0
 LAST_BYTE = 2**63 - 2  # of those that can be locked
 FLOCK = "hhqqi"  # fcntl(2): struct flock
+NO_SUCH_LOCKS = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS)
 
 
 class FileHolds:
@@ -38,11 +40,11 @@ class FileHolds:
 
     def take(self, name: str) -> int | None:
         """What to give back; None if another has it, in this process or another. Never waits."""
-        path = self.folder / name
+        path = self._find_path(name)
         while True:
             descriptor = _descriptors.open_file(path, os.O_RDWR | os.O_CREAT)
             try:
-                if not _lock(descriptor):
+                if not self._lock(descriptor, name):
                     _descriptors.close(descriptor)
                     return None
                 # It counts if it is on the file that the next one would open.
@@ -52,6 +54,16 @@ class FileHolds:
                 _descriptors.close(descriptor)
                 raise
             _descriptors.close(descriptor)
+
+    def _find_path(self, name: str) -> Path:
+        return self.folder / name
+
+    def _lock(self, descriptor: int, _: str) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def give_back(self, name: str, descriptor: int) -> None:
         if not _descriptors.is_open(descriptor):
@@ -64,6 +76,7 @@ class FileHolds:
 
     def remove_leftovers(self) -> None:
         """Files that nobody holds and that have been there for a day."""
+        files = FileHolds(self.folder)
         for name in os.listdir(self.folder):
             path = self.folder / name
             try:
@@ -72,9 +85,9 @@ class FileHolds:
                 continue
             if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < OLD_S:
                 continue
-            descriptor = FileHolds.take(self, name)
+            descriptor = files.take(name)
             if descriptor is not None:
-                FileHolds.give_back(self, name, descriptor)
+                files.give_back(name, descriptor)
 
 
 class ByteHolds(FileHolds):
@@ -82,22 +95,28 @@ class ByteHolds(FileHolds):
         super().__init__(folder)
         self._locks = folder.with_name("locks")
 
-    def take(self, name: str) -> int | None:
-        descriptor = _descriptors.open_file(self._locks, os.O_RDWR | os.O_CREAT)
-        try:
-            if _lock_byte(descriptor, name):
-                return descriptor
-        except BaseException:
-            _descriptors.close(descriptor)
-            raise
-        _descriptors.close(descriptor)
-        return None
+    def _find_path(self, _: str) -> Path:
+        return self._locks
+
+    def _lock(self, descriptor: int, name: str) -> bool:
+        return _lock_byte(descriptor, name)
 
     def give_back(self, _: str, descriptor: int) -> None:
         _descriptors.close(descriptor)
 
 
 Holds = ByteHolds if hasattr(fcntl, "F_OFD_SETLK") else FileHolds
+
+
+def can_lock_bytes(first: int, second: int) -> bool:
+    """Whether the file system of these two open descriptors of one file has locks of bytes. For all
+    processes the answer must be the same: it depends on nothing else."""
+    try:
+        return _lock_byte(first, "") and not _lock_byte(second, "")
+    except OSError as exc:
+        if exc.errno not in NO_SUCH_LOCKS:
+            raise
+        return False
 
 
 def _lock_byte(descriptor: int, name: str) -> bool:
@@ -107,14 +126,6 @@ def _lock_byte(descriptor: int, name: str) -> bool:
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
     except (BlockingIOError, PermissionError):  # fcntl(2): either
-        return False
-    return True
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
         return False
     return True
 

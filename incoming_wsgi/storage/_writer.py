@@ -25,7 +25,7 @@ __all__ = [
     "sync_file",
 ]
 
-LONGEST_BLOCK_S = 10.0  # a block is in memory; what takes longer does not go on at all
+LONGEST_BLOCK_S = 10.0  # it is here, in memory or a pipe; what takes longer does not go on at all
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 

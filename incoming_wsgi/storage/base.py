@@ -80,9 +80,9 @@ class Writer(ABC):
     @abstractmethod
     def fence(self) -> None:
         """Wait until every `write` to this upload, of any process, that has asked for its permit
-        before has come to its end. It never waits for anybody's client: a `write` has its block
-        in memory. With dozens of writers that never pause it may take seconds. Raises Unavailable
-        when a process stands still in the middle of a `write`."""
+        before has come to its end. It never waits for anybody's client: a `write` has all of its
+        block, in memory or in a pipe. With dozens of writers that never pause it may take seconds.
+        Raises Unavailable when a process stands still in the middle of a `write`."""
 
     @abstractmethod
     def take_back(self) -> None:

@@ -28,7 +28,7 @@ from ..errors import BytesLost, StorageError
 from ..folders import sync_folder
 from ..uploads import UPLOAD_ID_PATTERN
 from . import _descriptors
-from ._holds import Holds
+from ._holds import FileHolds, Holds, can_lock_bytes
 from ._writer import (
     FileWriter,
     create_file,
@@ -50,8 +50,9 @@ class FileStorage(Storage):
     """Keeps files in `folder`, which is made if it does not exist.
 
     `folder` should lie on the file system to which the web app moves finished files: then moving
-    is a rename. It must be on a file system with `flock` and files with holes (any local one).
-    `min_free_bytes` of it are never filled: the ticket database, and others, need room too.
+    is a rename. It must be on a file system with `flock` and files with holes (any local one); with
+    locks of bytes, too, (OFD locks) no file need be made to hold an upload. `min_free_bytes` of it
+    are never filled: the ticket database, and others, need room too.
     """
 
     takes_pipes = hasattr(os, "splice")
@@ -60,7 +61,8 @@ class FileStorage(Storage):
         # Resolved at once: a later chdir must not move the storage.
         self.folder = Path(folder).absolute()
         self.files = self.folder / "files"
-        self._holds = Holds(self.folder / "held")
+        self._held = self.folder / "held"
+        self._holds: FileHolds = Holds(self._held)
         self._left = self.folder / "left"
         self._min_free_bytes = min_free_bytes
         self._identity: tuple[int, int] | None = None  # of `files`, as it was at the start
@@ -68,7 +70,7 @@ class FileStorage(Storage):
     def prepare(self) -> None:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self.folder, self.files, self._holds.folder):
+            for folder in (self.folder, self.files, self._held):
                 folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
             self._make_left()
         except (FileExistsError, NotADirectoryError) as exc:
@@ -87,7 +89,7 @@ class FileStorage(Storage):
         """Of a folder from before there were marks nobody knows what was left: so all of it."""
         if self._left.exists():
             return
-        made = self._holds.folder / f"left-{secrets.token_hex(8)}"
+        made = self._held / f"left-{secrets.token_hex(8)}"
         made.mkdir(mode=FOLDER_MODE)
         for name in os.listdir(self.files):
             (made / name).touch(mode=0o600)
@@ -98,7 +100,7 @@ class FileStorage(Storage):
 
     def _try_file_system(self) -> None:
         """Do once what uploads will do. Better refused at the start than with a user's file."""
-        probe = self._holds.folder / f"probe-{secrets.token_hex(8)}"
+        probe = self._held / f"probe-{secrets.token_hex(8)}"
         position = 1 << 20
         try:
             first = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -117,6 +119,8 @@ class FileStorage(Storage):
                     else:
                         raise OSError(errno.ENOLCK, "flock does not exclude")
                     os.fdatasync(first)
+                    if Holds is not FileHolds and not can_lock_bytes(first, second):
+                        self._holds = FileHolds(self._held)
                 finally:
                     os.close(second)
             finally:

@@ -370,13 +370,6 @@ class TicketStoreContract(UpkeepContract):
         assert after.state is UploadState.UPLOADING
         assert store.load(upload.id) == after
 
-    def test_what_follows_an_event_comes_with_it(self, store: TicketStore, upload: Upload) -> None:
-        then = Then(((Event.HAND_OVER, due(60.0)),), lease="token")
-        after = store.transition(upload.id, Event.COMPLETE, due(50.0), then=then)
-        assert (after.state, after.due_at) == (UploadState.HANDING_OVER, 60.0)
-        assert store.load(upload.id) == after
-        store.renew_lease(Lease(after, "token"), 70.0)
-
     def test_what_follows_without_a_lease_is_anybodys(
         self, store: TicketStore, upload: Upload
     ) -> None:
@@ -404,9 +397,6 @@ class TicketStoreContract(UpkeepContract):
             store.record_ranges(claim, [(0, 100)], due(8.0), release=True, then=then)
         assert store.load(upload.id) == before
         assert store.may_write(claim, 0, 100)
-        with pytest.raises(error):
-            store.transition(upload.id, Event.STORE, due(8.0), then=then)
-        assert store.load(upload.id) == before
 
     # work that is due
 

@@ -167,11 +167,39 @@ class UpkeepContract:
         taken = store.take_unsynced(1e12, 1e12)
         assert taken is not None
         store_range(store, upload, 10, 20)  # meanwhile
-        store.mark_synced(upload.id, taken.received)
+        store.mark_synced(upload.id, taken.received, 1e12)
         assert store.take_unsynced(2e12, 2e12) is not None
-        store.mark_synced(upload.id, [(10, 20)])
+        store.mark_synced(upload.id, [(10, 20)], 2e12)
         assert store.take_unsynced(3e12, 3e12) is None
-        store.mark_synced("nobody", [(0, 1)])  # forgotten meanwhile
+        store.mark_synced("nobody", [(0, 1)], 3e12)  # forgotten meanwhile
+
+    @pytest.mark.parametrize("start", [0, 60])
+    def test_what_was_forgotten_meanwhile_is_not_marked_as_synced(
+        self, store: TicketStore, start: int
+    ) -> None:
+        """The sync of another, of which the system told nobody else, has failed."""
+        upload = new_upload(length=100)
+        store.create(upload)
+        store_range(store, upload, 0, 30)
+        taken = store.take_unsynced(1e12, 1e12)
+        assert taken is not None
+        store.forget_unsynced(upload.id)
+        store_range(store, upload, start, start + 30)  # as many bytes, which nobody has synced
+        store.mark_synced(upload.id, taken.received, 1e12)
+        assert store.take_unsynced(1e12, 2e12) is not None
+        store.forget_unsynced(upload.id)
+        assert list(store.load(upload.id).received) == []
+
+    def test_only_what_is_stored_is_marked_as_synced(self, store: TicketStore) -> None:
+        upload = new_upload(length=100)
+        store.create(upload)
+        store_range(store, upload, 20, 30)
+        store_range(store, upload, 50, 60)
+        assert store.take_unsynced(1e12, 1e12) is not None
+        store.mark_synced(upload.id, [(0, 25), (55, 70)], 1e12)
+        assert store.take_unsynced(1e12, 2e12) is not None
+        store.forget_unsynced(upload.id)
+        assert list(store.load(upload.id).received) == [(20, 25), (55, 60)]
 
     def test_what_could_not_be_synced_is_not_stored_any_more(self, store: TicketStore) -> None:
         upload = new_upload(length=100)
@@ -183,6 +211,11 @@ class UpkeepContract:
         assert list(store.load(upload.id).received) == [(0, 10)]
         assert store.take_unsynced(1e12, 1e12) is None
         assert not store.may_write(claim, 40, 50)
+        # Its owner may be about to write the block for which he asked before.
+        newer = store.claim_range(upload.id, 40, 50, changes_nothing)
+        assert (newer.gaps, newer.displaced) == (((40, 50),), True)
+        store.record_ranges(claim, [(40, 50)], changes_nothing, release=True)
+        assert store.may_write(newer, 40, 50)
         store_range(store, upload, 20, 30)
         assert list(store.load(upload.id).received) == [(0, 10), (20, 30)]
         store.forget_unsynced("nobody")

@@ -79,8 +79,8 @@ class _Holder:
 
     def close(self) -> None:
         if self._connection is not None:
-            self._finalizer()
             self._connection = None
+            self._finalizer()
 
 
 class Connections:
@@ -101,9 +101,13 @@ class Connections:
 
     def close(self) -> None:
         """Close those that nobody uses."""
-        while self._free:
-            with suppress(IndexError):  # another thread was faster
-                self._free.pop().close()
+        while True:
+            try:
+                holder = self._free.pop()
+            except IndexError:
+                return
+            with holder.lock:  # a fork waits
+                holder.close()
 
 
 _registry_lock = threading.Lock()
@@ -122,10 +126,13 @@ def _before_fork() -> None:
     """Wait until no thread is in the middle of a transaction, and close everything."""
     global _held
     _registry_lock.acquire()
-    _held = list(_holders)
-    for holder in _held:
+    _held = []
+    for holder in list(_holders):
         holder.lock.acquire()
-        holder.close()
+        _held.append(holder)
+        # Whatever is wrong with one: the others, and the locks, are given back after the fork.
+        with suppress(Exception):
+            holder.close()
 
 
 def _after_fork() -> None:

@@ -15,7 +15,7 @@ Facts this room is built on:
 A commit that must last (`durable`) is synced after it, when the next writer has his turn already:
 one sync of the disk takes as long as several transactions, and those of many threads and processes
 the kernel does together. SQLite's own way, `synchronous = FULL`, syncs while it keeps all others
-out. It is as safe:
+out. It is as safe as long as the disk does what it is told:
 
 * The commit stands in the write-ahead log, behind all that were before it, and `fdatasync` of the
   log takes all of them to the disk. Until then `writing` has not returned.
@@ -30,6 +30,18 @@ out. It is as safe:
 What is different: others see such a commit before it is on the disk. Who then acts on it outside
 waits for a durable commit of his own, which syncs this one too (before the app is called there is
 HAND_OVER), or for a sync: `MUST_LAST` in `sqlite.py`.
+
+And a sync that fails comes too late. The log may have a hole then, at which a recovery stops: all
+that comes after it would be lost with it, while Linux reports the error only once and every later
+sync seems to succeed. So whoever has seen the error writes the same bytes of the log again, which
+makes the kernel write them, while nobody else can write; until that has succeeded no transaction of
+his process begins and no sync is believed. A process with a descriptor that is older than the error
+sees it at its own next sync. What is left are
+
+* a machine that crashes in the moment between the error and the end of writing again, after another
+  process has opened the log anew, and has committed, in that moment;
+* the same for longer, if the disk refuses what is written again, or its process dies before;
+* a file system that, having failed to write something, forgets it in memory too (ext4 does not).
 """
 
 from __future__ import annotations
@@ -40,7 +52,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import fdatasync
 from pathlib import Path
 
@@ -57,6 +69,11 @@ __all__ = ["Database"]
 CHECKPOINT_PAGES = 4000
 DATABASE_MODE = 0o600  # tickets are capabilities, and the secrets of apps stand here
 BUSY_TIMEOUT_S = 30.0
+WRITE_AGAIN_BYTES = 1 << 20
+
+
+class _LogTorn(Exception):
+    """A sync has failed, or one before it, so that its success would mean nothing."""
 
 
 class Database:
@@ -67,6 +84,7 @@ class Database:
         self.path = path
         self._durable = durable
         self._connections = Connections(self._connect)
+        self._is_log_torn = False  # what stands in the log may not be on the disk
 
     @contextmanager
     def once(self) -> Iterator[Connection]:
@@ -93,8 +111,8 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """One snapshot for several statements."""
         with self.using() as connection:
-            connection.execute("BEGIN")
             try:
+                connection.execute("BEGIN")
                 yield connection
             finally:
                 if connection.in_transaction:
@@ -103,17 +121,20 @@ class Database:
     @contextmanager
     def writing(self, *, durable: bool = False) -> Iterator[Connection]:
         """A transaction; if it is `durable`, or has become so, one that a power failure does not
-        undo. An error of the sync is raised, though the commit is there to see."""
+        undo. TicketStoreError if the sync fails, though the commit is there to see."""
+        # The handler of a signal may raise anywhere (Ctrl-C, a time limit of the app's). So what is
+        # taken is taken where it will be given back, and that does not ask whether it was.
         turn = self._connections.turn
-        if not turn.acquire(timeout=BUSY_TIMEOUT_S):
-            raise self._busy("other threads write")
-        has_turn = True
         try:
+            if not turn.acquire(timeout=BUSY_TIMEOUT_S):
+                raise TurnNeverCame("other threads write")
             with self._connections.use() as connection:
-                is_turn = take_turn(connection.turn, BUSY_TIMEOUT_S)
                 try:
-                    connection.execute("BEGIN IMMEDIATE")
+                    take_turn(connection.turn, BUSY_TIMEOUT_S)
                     try:
+                        connection.execute("BEGIN IMMEDIATE")
+                        if self._is_log_torn:
+                            self._write_log_again()
                         connection.durable = durable
                         yield connection
                         connection.execute("COMMIT")
@@ -123,24 +144,31 @@ class Database:
                             connection.execute("ROLLBACK")
                         raise
                 finally:
-                    if is_turn:
-                        end_turn(connection.turn)
+                    end_turn(connection.turn)
                 if connection.durable:
-                    has_turn = False
                     turn.release()  # the next one begins meanwhile
                     self._sync(connection)
+        except _LogTorn as exc:
+            raise self._not_synced(exc) from exc
         except TurnNeverCame as exc:
             raise self._busy(exc) from exc
         except sqlite3.DatabaseError as exc:
             raise self._translated(exc) from exc
         finally:
-            if has_turn:
+            try:  # noqa: SIM105 - which might be interrupted before it begins
                 turn.release()
+            except RuntimeError:  # it is not this thread's, or not any more
+                pass
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""
-        with self.using() as connection:
-            self._sync(connection)
+        if self._is_log_torn:
+            self._mend_log()
+        try:
+            with self.using() as connection:
+                self._sync(connection)
+        except _LogTorn as exc:
+            raise self._not_synced(exc) from exc
 
     def _sync(self, connection: Connection) -> None:
         if connection.log is None:  # SQLite syncs by itself
@@ -148,9 +176,39 @@ class Database:
         try:
             fdatasync(connection.log)
         except OSError as exc:
+            self._is_log_torn = True
+            raise _LogTorn(exc.strerror) from exc
+        if self._is_log_torn:  # the error may have been reported to another thread alone
+            raise _LogTorn("an earlier sync has failed")
+
+    def _not_synced(self, why: _LogTorn) -> TicketStoreError:
+        with suppress(IncomingError):  # else the next one tries it
+            self._mend_log()
+        return TicketStoreError(f"The ticket database cannot be synced: {why}")
+
+    def _mend_log(self) -> None:
+        """In a turn of its own: a transaction begins with that."""
+        with self.writing():
+            pass
+
+    def _write_log_again(self) -> None:
+        """Within a transaction, so that nobody else writes there, be it to begin the log anew."""
+        try:
+            log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                position = 0
+                while block := os.pread(log, WRITE_AGAIN_BYTES, position):
+                    position += os.pwrite(log, block, position)
+                fdatasync(log)
+            finally:
+                os.close(log)
+        except OSError as exc:
             if exc.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StorageFull(f"There is no room for the ticket database: {exc}") from exc
-            raise TicketStoreError(f"The ticket database cannot be synced: {exc}") from exc
+            raise TicketStoreError(
+                f"The ticket database has not reached the disk, and cannot: {exc.strerror}"
+            ) from exc
+        self._is_log_torn = False
 
     def close(self) -> None:
         self._connections.close()
@@ -218,7 +276,7 @@ class Database:
         return TicketStoreError(f"The ticket database {self.path} is not usable: {exc}")
 
     def _busy(self, why: object) -> Unavailable:
-        return Unavailable(f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s: {why}")
+        return Unavailable(f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s or more: {why}")
 
 
 def _set_journal(connection: sqlite3.Connection, journal: str) -> str:

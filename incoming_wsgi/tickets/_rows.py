@@ -1,7 +1,8 @@
 """The steps of which transactions are made: rows to uploads and back, and events.
 
-Each takes a connection that is inside a transaction and changes nothing but what it says. There are
-few different texts of SQL, so that SQLite need not understand them again (sqlite3 keeps 128).
+Each takes a connection and changes nothing but what it says; what changes something, or is more
+than one look, has to be inside a transaction. There are few different texts of SQL, so that SQLite
+need not understand them again (sqlite3 keeps 128).
 """
 
 from __future__ import annotations

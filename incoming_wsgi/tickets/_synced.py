@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from ..ranges import Range
+from ..ranges import Range, RangeSet
 from ._ranges import find_ranges, record_range
 
 __all__ = ["find_unsynced", "forget_unsynced", "mark_all_synced", "mark_synced"]
 
 
 def mark_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range]) -> None:
+    """`ranges`, all of which are stored: so all are synced when as many bytes are."""
     for start, stop in ranges:
         record_range(connection, "synced", key, start, stop)
     connection.execute(
@@ -26,14 +27,20 @@ def mark_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range
 
 
 def mark_all_synced(connection: sqlite3.Connection, key: int, ranges: Iterable[Range]) -> None:
-    """The same for a long list, most of which is known to be synced."""
+    """The same for a long list, most of which is known to be synced. What is not stored any more
+    does not count."""
     known = set(find_ranges(connection, "synced", key))
-    mark_synced(connection, key, (pair for pair in ranges if pair not in known))
+    stored = RangeSet(find_ranges(connection, "ranges", key))
+    new = (part for pair in ranges if pair not in known for part in stored.within(*pair))
+    mark_synced(connection, key, new)
 
 
 def find_unsynced(connection: sqlite3.Connection, boot_id: str) -> list[int]:
     """The uploads with ranges that were recorded in another run than this and not synced."""
-    rows = connection.execute("SELECT key FROM uploads WHERE boot_id != ?", (boot_id,))
+    # With `sync_at`, of which there is an index.
+    rows = connection.execute(
+        "SELECT key FROM uploads WHERE sync_at NOT NULL AND boot_id != ?", (boot_id,)
+    )
     return [key for (key,) in rows]
 
 
@@ -47,7 +54,8 @@ def forget_unsynced(connection: sqlite3.Connection, key: int, due_at: float) -> 
         " ORDER BY ranges.start DESC LIMIT 1), 0)",
         (key,),
     )
-    connection.execute("DELETE FROM claims WHERE upload = ?", (key,))
+    # Nobody's, but there: whoever comes next has to wait for those who are still writing.
+    connection.execute("UPDATE claims SET owner = '' WHERE upload = ?", (key,))
     connection.execute(
         "UPDATE uploads SET boot_id = NULL, sync_at = NULL, due_at = MAX(due_at, ?) WHERE key = ?",
         (due_at, key),

@@ -21,11 +21,11 @@ class TurnNeverCame(Exception):
     pass
 
 
-def take_turn(descriptor: int | None, timeout_s: float) -> bool:
-    """Of an open file that no other thread uses meanwhile. False if there are no turns: for None,
-    and where the file system has no such locks. Raises TurnNeverCame."""
+def take_turn(descriptor: int | None, timeout_s: float) -> None:
+    """Of an open file that no other thread uses meanwhile. There are no turns for None, and where
+    the file system has no such locks. Raises TurnNeverCame."""
     if descriptor is None:
-        return False
+        return
     deadline = pause_s = 0.0
     while True:
         try:
@@ -35,14 +35,17 @@ def take_turn(descriptor: int | None, timeout_s: float) -> bool:
             if time.monotonic() >= deadline:
                 raise TurnNeverCame("other processes write") from None
         except OSError:
-            return False
+            return
         else:
-            return True
+            return
         pause_s = min(2 * pause_s or SHORTEST_PAUSE_S, LONGEST_PAUSE_S)
         time.sleep(pause_s)
 
 
 def end_turn(descriptor: int | None) -> None:
-    """Of who has taken it."""
-    assert descriptor is not None
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    """Also of who does not know whether he has taken it."""
+    if descriptor is not None:
+        try:  # noqa: SIM105 - which might be interrupted before it begins
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        except OSError:
+            pass

@@ -148,10 +148,9 @@ class TicketStore(ABC):
         lease: str | None = None,
         keep_lease: bool = False,
         admit: Admit | None = None,
-        then: Then | None = None,
     ) -> Upload:
         """Apply `event` of the state table together with the changes of `decide`. If they give the
-        upload a length that it did not have, `admit` may object. The steps of `then` follow.
+        upload a length that it did not have, `admit` may object.
 
         With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
         lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can
@@ -220,12 +219,15 @@ class TicketStore(ABC):
 
     @abstractmethod
     def forget_unsynced(self, upload_id: str) -> None:
-        """What was recorded without `synced` may be lost: it is not stored any more, and nobody has
-        a claim. Nothing to do for an upload that takes no bytes any more, or is not known."""
+        """What was recorded without `synced` may be lost: it is not stored any more, and nothing
+        more may be written under the claims that there are, though newer ones displace them as
+        ever. Nothing to do for an upload that takes no bytes any more, or is not known."""
 
     @abstractmethod
-    def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
-        """The bytes of `ranges`, all of them recorded, would survive a power failure by now."""
+    def mark_synced(self, upload_id: str, ranges: Iterable[Range], again_at: float) -> None:
+        """The bytes of `ranges`, recorded when `take_unsynced` returned, would survive a power
+        failure by now. Nothing happens if the upload was taken again since, or synced, or what was
+        not synced forgotten: so `again_at` must still be what it was taken with."""
 
     # work that is due
 

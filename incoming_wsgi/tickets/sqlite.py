@@ -1,8 +1,9 @@
 """The ticket store on SQLite: one file that all processes of one machine share.
 
-Each method is one transaction of `_database.py`, made of the steps in `_rows.py`, `_synced.py` and
-`_chores.py`. Every change is guarded: a state changes only from the state that was read in the same
-transaction.
+What a method changes is one transaction of `_database.py`, made of the steps in `_rows.py`,
+`_ranges.py`, `_synced.py` and `_chores.py`. Some look first whether there is anything to do: a look
+stands in no queue. Every change is guarded: a state changes only from the state that was read in
+the same transaction.
 """
 
 from __future__ import annotations
@@ -169,24 +170,13 @@ class SQLiteTicketStore(TicketStore):
         lease: str | None = None,
         keep_lease: bool = False,
         admit: Admit | None = None,
-        then: Then | None = None,
     ) -> Upload:
-        durable = event not in REPEATABLE or must_last(then)
-        with self._database.writing(durable=durable) as connection:
+        with self._database.writing(durable=event not in REPEATABLE) as connection:
             row = load_row(connection, upload_id)
             check_lease(row, lease)
             kept = lease if keep_lease else None
             before = to_upload(connection, row)
-            upload = apply(
-                connection,
-                row[KEY],
-                before,
-                event,
-                decide,
-                lease=kept,
-                admit=admit,
-                follow=None if then is None else lambda _: then,
-            )
+            upload = apply(connection, row[KEY], before, event, decide, lease=kept, admit=admit)
             return loaded(upload)
 
     def remove(self, upload_id: str, *, lease: str) -> None:
@@ -318,10 +308,10 @@ class SQLiteTicketStore(TicketStore):
             if row is not None and takes_bytes(state_of(row)):
                 forget_unsynced(connection, row[KEY], now() + ASK_AGAIN_S)
 
-    def mark_synced(self, upload_id: str, ranges: Iterable[Range]) -> None:
+    def mark_synced(self, upload_id: str, ranges: Iterable[Range], again_at: float) -> None:
         with self._database.writing() as connection:
             row = find_row(connection, upload_id)
-            if row is not None:
+            if row is not None and row[SYNC_AT] == again_at:
                 mark_all_synced(connection, row[KEY], ranges)
 
     # work that is due

@@ -16,6 +16,7 @@ from webtest import TestApp
 
 from incoming_wsgi import Incoming, StorageFull, TooManyUploads, Upload, UploadState
 from incoming_wsgi.client import upload_file
+from incoming_wsgi.errors import TicketStoreError
 from incoming_wsgi.storage.base import Piped
 from incoming_wsgi.uploads import now
 
@@ -405,6 +406,21 @@ def test_a_file_that_could_not_be_sealed_is_asked_for_again(make, monkeypatch):
     put(incoming, url, 0, CONTENT[:1000], MIB)
     failing_once(monkeypatch)
     response = put(incoming, url, 1000, CONTENT[1000:], MIB, status=500)
+    assert response.json["code"] == "not_synced"
+    assert TestApp(incoming).get(url).json["received"] == []
+    assert put(incoming, url, 0, CONTENT, MIB).json["state"] == "COMPLETE"
+
+
+def test_what_could_not_be_sealed_is_not_recorded_though_the_database_fails_too(make, monkeypatch):
+    incoming = make()
+    _, url = declare(incoming, MIB)
+    failing_once(monkeypatch)
+
+    def fail(_: str) -> None:
+        raise TicketStoreError("the same disk")
+
+    monkeypatch.setattr(incoming._tickets, "forget_unsynced", fail)
+    response = put(incoming, url, 0, CONTENT, MIB, status=500)
     assert response.json["code"] == "not_synced"
     assert TestApp(incoming).get(url).json["received"] == []
     assert put(incoming, url, 0, CONTENT, MIB).json["state"] == "COMPLETE"
