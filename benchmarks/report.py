@@ -151,7 +151,12 @@ def server_table(rows: Rows) -> str:
                 f"{median(small, 'uploads_s'):.0f}" if small else "",
             ]
         )
-    return _markdown(["", "MB/s", "CPU s/GB", "memory MiB", "files of 10 KiB/s"], lines)
+    heads = ["", "MB/s", "CPU s/GB", "memory MiB", "files of 10 KiB/s"]
+    return (
+        "One connection with requests of 8 MiB, and files of 10 KiB on four connections; memory at "
+        "its peak, all processes. From the tables of [performance.md](performance.md), where the "
+        f"client has the same two cores: compare, do not rely on.\n\n{_markdown(heads, lines)}"
+    )
 
 
 def made(results: Mapping[str, Any], commit: str | None) -> str:

@@ -67,6 +67,7 @@ def test_what_was_stored_otherwise_is_noticed(source, tmp_path, wrong):
 
 BURN = """
 import sys, time
+bytes(64 * 1024 * 1024).replace(b"\\0", b"1")  # an old peak
 print("ready", flush=True)
 sys.stdin.readline()
 before = time.process_time()
