@@ -155,7 +155,7 @@ def server_table(rows: Rows) -> str:
     return (
         "One connection with requests of 8 MiB, and files of 10 KiB on four connections; memory at "
         "its peak, all processes. From the tables of [performance.md](performance.md), where the "
-        f"client has the same two cores: compare, do not rely on.\n\n{_markdown(heads, lines)}"
+        f"client has the same cores: to compare them by.\n\n{_markdown(heads, lines)}"
     )
 
 
