@@ -1,16 +1,16 @@
-"""Measure incoming_wsgi beside its peers; docs/performance.md is made of the results.
+"""Measure incoming_wsgi beside its peers; the figures of docs/ are made of the results.
 
 python benchmarks                   the tables of speed, a quarter of an hour
 python benchmarks growth            a full ticket store, many uploads at once, a huge file
 python benchmarks instructions      what a request costs whatever the neighbours do
-python benchmarks report            docs/performance.md from benchmarks/results
+python benchmarks report            the figures of docs/ from benchmarks/results
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import growth as growing
 from contestants import by_key
 from counting import count
-from growth import FULL
-from growth import measure as measure_growth
-from machine import describe
+from machine import circumstances
 from prepare import prepare
-from publish import publish, save
+from publish import TITLES, publish, save
 from report import tables
 from running import Bench, Size, run_workload
 from source import Source
@@ -33,6 +32,8 @@ from workloads import WORKLOADS
 HERE = Path(__file__).parent
 MIB = 1024**2
 GIB = 1024**3
+# So that a run and some more is below the 1 GiB that warm.py tells of.
+FULL = Size(rounds=7, bytes=3 * GIB // 4)
 # Fits into the /dev/shm that containers have.
 QUICK = Size(rounds=1, bytes=32 * MIB, small_files=0.02)
 
@@ -42,15 +43,26 @@ class Given:
     """On the command line."""
 
     size: Size
+    only: Sequence[str]
     cache: Path
     python: str | None
+    published: bool
 
 
 @click.group(invoke_without_command=True, help=__doc__.partition("\n")[0])
 @click.option(
-    "--rounds", type=click.IntRange(1), default=7, show_default=True, help="Rounds of each table."
+    "--rounds",
+    type=click.IntRange(1),
+    default=FULL.rounds,
+    show_default=True,
+    help="Rounds of each table.",
 )
-@click.option("--gib", default=1.0, show_default=True, help="GiB of each run; slow ones a quarter.")
+@click.option(
+    "--gib",
+    default=FULL.bytes / GIB,
+    show_default=True,
+    help="GiB of each run of the tables of speed; slow ones a quarter.",
+)
 @click.option("--quick", is_flag=True, help="One round of 32 MiB, to see that it works.")
 @click.option(
     "--only", "only", multiple=True, metavar="NAME", help="A table or a row of it; repeatable."
@@ -66,6 +78,12 @@ class Given:
     metavar="PATH",
     help="A Python that has incoming_wsgi and servers already; no registry is asked then.",
 )
+@click.option(
+    "--publish",
+    "published",
+    is_flag=True,
+    help="Replace results and pages also if --rounds or --gib are others than these.",
+)
 @click.pass_context
 def main(
     context: click.Context,
@@ -75,31 +93,42 @@ def main(
     only: Sequence[str],
     cache: Path,
     python: str | None,
+    published: bool,
 ) -> None:
     known = {*by_key, *(workload.name for workload in WORKLOADS)}
     if unknown := sorted(set(only) - known):
         raise click.UsageError(
             f"--only knows no {', '.join(unknown)}, but {', '.join(sorted(known))}"
         )
+    if only and (published or context.invoked_subcommand is not None):
+        raise click.UsageError("--only is for tables of speed that are not published")
     size = QUICK if quick else Size(rounds, int(gib * GIB))
-    context.obj = given = Given(size, cache.absolute(), python)
+    published = published or (size == FULL and not only)
+    # As it stands: a venv's Python is a link, and resolved it would not be the venv's.
+    python = None if python is None else os.path.abspath(python)
+    context.obj = given = Given(size, only, cache.absolute(), python, published)
     if context.invoked_subcommand is None:
-        results = measure_speed(given, only)
-        keep("throughput", results, given, partly=bool(only))
-        titles = {workload.name: workload.title for workload in WORKLOADS}
-        click.echo("\n" + tables(results["rows"], titles))
+        results = measure_speed(given)
+        keep("throughput", results, given)
+        click.echo("\n" + tables(results["rows"], TITLES))
         if any(row["failures"] for row in results["rows"]):
             raise click.ClickException("some runs failed")
 
 
-def measure_speed(given: Given, only: Sequence[str]) -> dict[str, Any]:
-    rows = []
+def measure_speed(given: Given) -> dict[str, Any]:
+    """Kept in the cache folder after each table."""
+    rows: list[dict[str, Any]] = []
     with at_work(given, given.size.bytes) as bench:
-        machine = describe(bench.tools, bench.folder)
+        results = {
+            **circumstances(bench.tools),
+            "rounds": given.size.rounds,
+            "gib": given.size.bytes / GIB,
+            "rows": rows,
+        }
         for workload in WORKLOADS:
             keys = []
             for key in workload.contestants:
-                if only and key not in only and workload.name not in only:
+                if given.only and key not in given.only and workload.name not in given.only:
                     continue
                 if by_key[key].can_run(bench.tools):
                     keys.append(key)
@@ -107,22 +136,17 @@ def measure_speed(given: Given, only: Sequence[str]) -> dict[str, Any]:
                     bench.say(f"{workload.name} {key}: left out, no {by_key[key].needs} here")
             if keys:
                 rows += run_workload(bench, workload, keys)
-    return {
-        "at": time.strftime("%Y-%m-%d"),
-        "machine": machine,
-        "rounds": given.size.rounds,
-        "gib": given.size.bytes / GIB,
-        "rows": rows,
-    }
+                save("throughput", results, given.cache / "results")
+    return results
 
 
 @main.command()
 @click.pass_obj
 def growth(given: Given) -> None:
     """A full ticket store, many uploads at once, a file of many ranges."""
-    full = (1_000, 10_000) if given.size is QUICK else FULL
-    with at_work(given, GIB) as bench:
-        results = measure_growth(bench, full=full)
+    extent = growing.QUICK if given.size is QUICK else growing.FULL
+    with at_work(given, extent.source_bytes) as bench:
+        results = growing.measure(bench, extent)
     keep("growth", results, given)
 
 
@@ -135,7 +159,7 @@ def instructions(given: Given) -> None:
 
 @main.command()
 def report() -> None:
-    """Write docs/performance.md from benchmarks/results."""
+    """Write the figures of docs/ from benchmarks/results."""
     publish()
 
 
@@ -151,13 +175,13 @@ def at_work(given: Given, source_bytes: int) -> Iterator[Bench]:
         shutil.rmtree(folder)
 
 
-def keep(name: str, results: dict[str, Any], given: Given, *, partly: bool = False) -> None:
-    """Complete results are published; what only shows that it works stays in the cache folder."""
-    if partly or given.size is QUICK:
-        click.echo(save(name, results, given.cache / "results"))
-    else:
+def keep(name: str, results: dict[str, Any], given: Given) -> None:
+    """Results of full size are published; what only shows that it works stays in the cache."""
+    if given.published:
         click.echo(save(name, results))
         publish()
+    else:
+        click.echo(save(name, results, given.cache / "results"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from summaries import Row, Rows, find, summary
+from contestants import by_key
+from summaries import Row, Rows, find, median
 
 __all__ = ["Panel", "draw"]
 
@@ -14,8 +15,7 @@ WIDTH, LABELS, BARS = 1000, 440, 400
 ROW, BAR = 21, 14
 TITLE, FOOT, GAP = 28, 18, 24
 INK, PALE, GRID = "#24292f", "#57606a", "#d8dee4"
-# Ours, the limits, everybody else.
-OURS, LIMIT, OTHERS = "#0969da", "#8c959f", "#d4a72c"
+COLOURS = {"ours": "#0969da", "limit": "#8c959f", "peer": "#d4a72c"}
 STEPS = (50, 100, 250, 500, 1000, 2500, 5000, 10000)
 LINES = 6  # of the grid, at most
 
@@ -38,7 +38,7 @@ def draw(rows: Rows, panels: Sequence[Panel]) -> str:
     for panel in panels:
         shown = _shown(rows, panel)
         longest = max(
-            summary(row, panel.figure)
+            median(row, panel.figure)
             for other in panels
             if other.figure == panel.figure
             for row in _shown(rows, other)
@@ -73,18 +73,17 @@ def _panel(panel: Panel, rows: Rows, y: int, longest: float) -> list[str]:
 
 
 def _bar(panel: Panel, row: Row, middle: float, longest: float) -> list[str]:
-    value = summary(row, panel.figure)
-    is_ours = row["title"].startswith("incoming_wsgi")
-    is_limit = row["key"].startswith(("sink", "empty", "drop"))
-    weight = 600 if is_ours else 400
+    value = median(row, panel.figure)
+    role = by_key[row["key"]].role
+    weight = 600 if role == "ours" else 400
     return [
         _text(LABELS - 8, middle + 4.5, row["title"], anchor="end", weight=weight),
         f'<rect x="{LABELS}" y="{middle - BAR / 2:.1f}" width="{BARS * value / longest:.1f}" '
-        f'height="{BAR}" fill="{OURS if is_ours else LIMIT if is_limit else OTHERS}"/>',
+        f'height="{BAR}" fill="{COLOURS[role]}"/>',
         _text(
             WIDTH - 10,
             middle + 4.5,
-            f"{value:,.0f}  ·  {summary(row, panel.cpu):.2f}",
+            f"{value:,.0f}  ·  {median(row, panel.cpu):.2f}",
             anchor="end",
             weight=weight,
         ),

@@ -1,24 +1,21 @@
 """Who is measured: a server, the dialect it is spoken to in, and what the table calls it.
 
-The keys are for `--only` and for targets.py.
+The keys are for `--only` and for targets.py. In titles `2×8` are processes × threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import dialects
-import servers
+import starting
 from dialects import Dialect
 from prepare import Tools
-from servers import Command
+from starting import Command
 
-__all__ = ["CONTESTANTS", "Contestant", "by_key"]
-
-# Above the size of a chunk: what waitress keeps in memory instead of a temporary file.
-WAITRESS_TUNED = ("--recv-bytes=262144", f"--inbuf-overflow={20 * 1024 * 1024}")
+__all__ = ["SINKS", "Contestant", "by_key"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,15 @@ class Contestant:
     title: str
     command: Command
     dialect: Dialect
+    role: Literal["limit", "ours", "peer"] = "peer"
     settings: dict[str, Any] = field(default_factory=dict)
     """Of ours."""
+    stores: bool = True
+    """Not so: there is nothing to compare."""
+    in_chart: bool = True
+    """Not so: it only shows how the figures come about."""
     slow: bool = False
-    """A quarter of the bytes will do."""
+    """A quarter of the bytes, or of the small files, will do."""
     hands_over: bool = False
     """Uploads count when the app has been called for each."""
     needs: str | None = None
@@ -41,196 +43,225 @@ class Contestant:
 
 
 OURS = "incoming_wsgi"
+ONLY_READS = "an app that only reads the body"
+# As docs/deploy.md has it.
+WAITRESS_TUNED = ("--recv-bytes=262144", "--inbuf-overflow=17825792", "--connection-limit=50")
+# The limit is the better of the two: there is more than one way to write a sink in C.
+SINKS = ("sink", "sink-recv")
+
+
+def _limit(key: str, title: str, command: Command, **rest: Any) -> Contestant:
+    dialect = rest.pop("dialect", dialects.Put(whole=True))
+    return Contestant(key, title, command, dialect, role="limit", **rest)
+
+
+def _ours(
+    key: str, title: str, command: Command, dialect: Dialect | None = None, **rest: Any
+) -> Contestant:
+    title = f"{OURS}, {title}"
+    return Contestant(key, title, command, dialect or dialects.Incoming(), role="ours", **rest)
 
 
 def _ours_and_naive(
     name: str, title: str, make: Callable[[str], Command], **rest: Any
 ) -> list[Contestant]:
     return [
-        Contestant(f"ours-{name}", f"{OURS}, {title}", make("ours"), dialects.Incoming(), **rest),
+        _ours(f"ours-{name}", title, make("ours"), **rest),
         Contestant(f"naive-{name}", f"naive loop, {title}", make("naive"), dialects.Put(), **rest),
     ]
 
 
-CONTESTANTS = (
+_CONTESTANTS = (
     # the limits
-    Contestant(
+    _limit(
         "drop",
         "C sink, bytes thrown away",
-        servers.sink("drop"),
-        dialects.Put(whole=True),
+        starting.sink("drop"),
+        dialect=dialects.Put(),
+        stores=False,
+        in_chart=False,
     ),
-    Contestant(
-        "sink", "C sink, splice, one stream", servers.sink("splice"), dialects.Put(whole=True)
-    ),
-    Contestant(
-        "sink-recv",
-        "C sink, recv + pwrite, one stream",
-        servers.sink("recv"),
-        dialects.Put(whole=True),
-    ),
-    Contestant(
+    _limit("sink", "C sink, splice, one stream", starting.sink("splice")),
+    _limit("sink-recv", "C sink, recv + pwrite, one stream", starting.sink("recv")),
+    _limit(
         "sink-sync",
-        "C sink, splice, fdatasync of each chunk",
-        servers.sink("splice", "sync"),
-        dialects.Put(),
+        "C sink, splice, three fdatasync for each chunk",
+        starting.sink("splice", "log"),
+        dialect=dialects.Put(),
     ),
-    Contestant(
+    _limit(
         "sink-sync-end",
         "C sink, splice, one stream, fdatasync at its end",
-        servers.sink("splice", "sync"),
-        dialects.Put(whole=True),
+        starting.sink("splice", "sync"),
+        in_chart=False,
     ),
     # ours
-    Contestant(
-        "ours-w1", f"{OURS}, gunicorn, 1 worker", servers.gunicorn("ours"), dialects.Incoming()
+    _ours("ours-w1", "gunicorn 1×8", starting.gunicorn("ours")),
+    _ours("ours-w2", "gunicorn 2×8", starting.gunicorn("ours", workers=2)),
+    _ours(
+        "ours-plain",
+        "gunicorn 1×8, fast_reading=False",
+        starting.gunicorn("ours"),
+        settings={"fast_reading": False},
     ),
-    Contestant(
-        "ours-w2",
-        f"{OURS}, gunicorn, 2 workers",
-        servers.gunicorn("ours", workers=2),
-        dialects.Incoming(),
-    ),
-    Contestant(
+    _ours(
         "ours-sha256",
-        f"{OURS}, gunicorn, 1 worker, SHA-256 checked",
-        servers.gunicorn("ours"),
+        "gunicorn 1×8, SHA-256 checked",
+        starting.gunicorn("ours"),
         dialects.Incoming(digests=True),
     ),
-    Contestant(
+    _ours(
         "ours-sha256-w2",
-        f"{OURS}, gunicorn, 2 workers, SHA-256 checked",
-        servers.gunicorn("ours", workers=2),
+        "gunicorn 2×8, SHA-256 checked",
+        starting.gunicorn("ours", workers=2),
         dialects.Incoming(digests=True),
     ),
-    Contestant(
+    _ours(
         "ours-disk",
-        f'{OURS}, gunicorn, 1 worker, durability="disk"',
-        servers.gunicorn("ours"),
-        dialects.Incoming(),
-        {"durability": "disk"},
+        'gunicorn 1×8, durability="disk"',
+        starting.gunicorn("ours"),
+        settings={"durability": "disk"},
     ),
-    Contestant(
+    _ours(
         "ours-complete",
-        f"{OURS}, gunicorn, 1 worker, synced, handed over",
-        servers.gunicorn("ours"),
+        "gunicorn 1×8, synced, handed over",
+        starting.gunicorn("ours"),
         dialects.Incoming(complete=True),
         hands_over=True,
     ),
     # peers
     Contestant(
-        "nginx", "nginx WebDAV PUT", servers.nginx_dav, dialects.Put(apart=True), needs="nginx"
+        "nginx",
+        "nginx WebDAV PUT, a process for each core",
+        starting.nginx_dav,
+        dialects.Put(apart=True),
+        needs="nginx",
     ),
     Contestant(
         "tus-node",
-        "@tus/server + @tus/file-store",
-        servers.tus_node,
+        "@tus/server + @tus/file-store 1×1",
+        starting.tus_node,
         dialects.Tus(),
         slow=True,
         needs="node",
     ),
     Contestant(
-        "tuspyserver", "tuspyserver, uvicorn", servers.tuspyserver, dialects.Tus(), slow=True
+        "tuspyserver",
+        "tuspyserver, uvicorn 1×1",
+        starting.tuspyserver,
+        dialects.Tus(),
+        slow=True,
     ),
     Contestant(
-        "flask", "Flask form, gunicorn", servers.form("flask_form"), dialects.Form(), slow=True
+        "flask",
+        "Flask form, gunicorn 1×8",
+        starting.gunicorn("flask_form"),
+        dialects.Form(),
+        slow=True,
     ),
     Contestant(
-        "django", "Django form, gunicorn", servers.form("django_form"), dialects.Form(), slow=True
+        "django",
+        "Django form, gunicorn 1×8",
+        starting.gunicorn("django_form"),
+        dialects.Form(),
+        slow=True,
     ),
     # servers, ours and the naive loop on each
-    Contestant(
-        "naive-w1",
-        "naive loop, gunicorn, 1 worker",
-        servers.gunicorn("naive"),
-        dialects.Put(),
-    ),
+    Contestant("naive-w1", "naive loop, gunicorn 1×8", starting.gunicorn("naive"), dialects.Put()),
     Contestant(
         "naive-w2",
-        "naive loop, gunicorn, 2 workers",
-        servers.gunicorn("naive", workers=2),
+        "naive loop, gunicorn 2×8",
+        starting.gunicorn("naive", workers=2),
         dialects.Put(),
     ),
-    *_ours_and_naive("gevent", "gunicorn gevent", lambda app: servers.gunicorn(app, kind="gevent")),
-    *_ours_and_naive("uwsgi", "uWSGI --http11-socket", servers.uwsgi),
-    *_ours_and_naive("granian", "granian", servers.granian),
-    *_ours_and_naive("waitress", "waitress", servers.waitress, slow=True),
+    *_ours_and_naive(
+        "gevent", "gunicorn gevent 1×1", lambda app: starting.gunicorn(app, kind="gevent")
+    ),
+    *_ours_and_naive("uwsgi", "uWSGI --http11-socket 1×8", starting.uwsgi),
+    *_ours_and_naive("granian", "granian 1×8", starting.granian),
+    *_ours_and_naive("waitress", "waitress 1×8", starting.waitress, slow=True),
     *_ours_and_naive(
         "waitress-tuned",
-        "waitress, tuned",
-        lambda app: servers.waitress(app, *WAITRESS_TUNED),
+        "waitress 1×8, tuned",
+        lambda app: starting.waitress(app, *WAITRESS_TUNED),
     ),
-    *_ours_and_naive("wsgiref", "wsgiref with threads", servers.wsgiref),
+    *_ours_and_naive("wsgiref", "wsgiref, a thread for each connection", starting.wsgiref),
     *_ours_and_naive(
         "nginx-buffering",
-        "gunicorn behind nginx, buffering on",
-        lambda app: servers.behind_nginx(app, buffering=True),
+        "gunicorn 1×8 behind nginx, buffering on",
+        lambda app: starting.behind_nginx(app, buffering=True),
         needs="nginx",
     ),
     *_ours_and_naive(
         "nginx-streaming",
-        "gunicorn behind nginx, buffering off",
-        lambda app: servers.behind_nginx(app, buffering=False),
+        "gunicorn 1×8 behind nginx, buffering off",
+        lambda app: starting.behind_nginx(app, buffering=False),
         needs="nginx",
     ),
     # small files
-    Contestant(
+    _limit(
         "empty-w2",
-        "an app that does nothing, gunicorn, 2 workers",
-        servers.gunicorn("empty", workers=2),
-        dialects.Put(),
+        f"{ONLY_READS}, gunicorn 2×8",
+        starting.gunicorn("empty", workers=2),
+        dialect=dialects.Put(),
+        stores=False,
     ),
-    Contestant(
-        "empty-uwsgi", "an app that does nothing, uWSGI", servers.uwsgi("empty"), dialects.Put()
+    _limit(
+        "empty-uwsgi",
+        f"{ONLY_READS}, uWSGI 1×8",
+        starting.uwsgi("empty"),
+        dialect=dialects.Put(),
+        stores=False,
+        in_chart=False,
     ),
-    Contestant(
+    _ours(
         "small-w2",
-        f"{OURS}, one request, gunicorn, 2 workers",
-        servers.gunicorn("ours", workers=2),
+        "one request, gunicorn 2×8",
+        starting.gunicorn("ours", workers=2),
         dialects.IncomingWhole(),
         hands_over=True,
     ),
-    Contestant(
+    _ours(
         "small-uwsgi",
-        f"{OURS}, one request, uWSGI",
-        servers.uwsgi("ours"),
+        "one request, uWSGI 1×8",
+        starting.uwsgi("ours"),
         dialects.IncomingWhole(),
         hands_over=True,
     ),
-    Contestant(
+    _ours(
         "small-three-w2",
-        f"{OURS}, ticket + POST + PUT, gunicorn, 2 workers",
-        servers.gunicorn("ours", workers=2),
+        "ticket + POST + PUT, gunicorn 2×8",
+        starting.gunicorn("ours", workers=2),
         dialects.IncomingInThree(),
         hands_over=True,
     ),
     Contestant(
         "small-nginx",
-        "nginx WebDAV PUT, one request",
-        servers.nginx_dav,
+        "nginx WebDAV PUT, one request, a process for each core",
+        starting.nginx_dav,
         dialects.Put(apart=True),
         needs="nginx",
     ),
     Contestant(
         "small-tus-node",
-        "@tus/server, create + send",
-        servers.tus_node,
+        "@tus/server 1×1, create + send",
+        starting.tus_node,
         dialects.CreateAndSend(),
         needs="node",
     ),
     Contestant(
         "small-tus-node-with-upload",
-        "@tus/server, creation-with-upload",
-        servers.tus_node,
+        "@tus/server 1×1, creation-with-upload",
+        starting.tus_node,
         dialects.TusWithUpload(),
         needs="node",
     ),
     Contestant(
         "small-tuspyserver",
-        "tuspyserver, create + send",
-        servers.tuspyserver,
+        "tuspyserver 1×1, create + send",
+        starting.tuspyserver,
         dialects.CreateAndSend(),
         slow=True,
     ),
 )
-by_key = {contestant.key: contestant for contestant in CONTESTANTS}
+by_key = {contestant.key: contestant for contestant in _CONTESTANTS}

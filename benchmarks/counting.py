@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from machine import circumstances
 from prepare import Tools
 
 __all__ = ["count"]
@@ -24,7 +25,7 @@ FEW, MANY = 10, 40
 KINDS = {
     "chunk": "a chunk of 64 KiB",
     "checked": "a chunk of 64 KiB, its SHA-256 checked",
-    "small": "a file of 10 KiB: ticket, one request, handover in the process",
+    "small": "a file of 10 KiB: ticket, one request, handover and housekeeping in the process",
     "status": "the question what is there",
 }
 
@@ -37,7 +38,8 @@ def count(tools: Tools, say: Callable[[str], None]) -> dict[str, Any]:
         counts.append({"what": what, "instructions": (many - few) / (MANY - FEW)})
         say(f"{what}: {counts[-1]['instructions']:,.0f} instructions")
     version = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True)
-    return {"how": f"{version.stdout.strip()} --tool=callgrind", "counts": counts}
+    how = f"{version.stdout.strip()} --tool=callgrind"
+    return {**circumstances(tools), "how": how, "counts": counts}
 
 
 def _instructions(tools: Tools, kind: str, times: int) -> int:

@@ -1,7 +1,7 @@
-"""How each kind of server is told what it is sent: the requests of a run, written in advance.
+"""How each kind of server is told what it is sent.
 
 A dialect may make its uploads before the clock starts (`prepare`), and says which files must be
-there in the end. `Piece` is one file on its way.
+there in the end.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from plan import HOST, KEEP_BODY, KEEP_LOCATION, KEPT, Piece, Request
 from source import Source
 
 __all__ = [
@@ -23,67 +24,16 @@ __all__ = [
     "Incoming",
     "IncomingInThree",
     "IncomingWhole",
-    "Piece",
     "Put",
-    "Request",
     "Run",
     "Tus",
     "TusWithUpload",
-    "split",
 ]
 
-HOST = "127.0.0.1"
 PATIENCE_S = 60
-KEEP_NOTHING, KEEP_LOCATION, KEEP_BODY = range(3)
-KEPT = "\x01"  # load.c puts here what it kept of the answer before
 TUS = "Tus-Resumable: 1.0.0\r\n"
 PATCH = TUS + "Content-Type: application/offset+octet-stream\r\n"
 SERIAL = itertools.count()
-
-
-@dataclass(frozen=True)
-class Piece:
-    connection: int
-    offset: int
-    length: int
-    chunk_bytes: int
-
-    def chunks(self) -> Iterator[tuple[int, int]]:
-        """(position in the file, length)"""
-        for position in range(0, self.length, self.chunk_bytes):
-            yield position, min(self.chunk_bytes, self.length - position)
-
-
-@dataclass(frozen=True)
-class Request:
-    connection: int
-    line: str
-    fields: str = ""
-    offset: int = 0
-    body_bytes: int = 0
-    before: bytes = b""
-    after: bytes = b""
-    """What stands in the body around the part of the source."""
-    keep: int = KEEP_NOTHING
-
-    @property
-    def path(self) -> str:
-        return self.line.partition(" ")[2]
-
-    def to_plan(self) -> bytes:
-        length = len(self.before) + self.body_bytes + len(self.after)
-        head = (
-            f"{self.line} HTTP/1.1\r\nHost: {HOST}\r\n{self.fields}Content-Length: {length}\r\n\r\n"
-        ).encode("latin-1") + self.before
-        line = (
-            self.connection,
-            len(head),
-            self.offset,
-            self.body_bytes,
-            len(self.after),
-            self.keep,
-        )
-        return " ".join(map(str, line)).encode() + b"\n" + head + self.after
 
 
 @dataclass(frozen=True)
@@ -299,15 +249,6 @@ class IncomingInThree(Dialect):
                 ),
             ]
         return requests
-
-
-def split(size: int, *, pieces: int, connections: int, chunk_bytes: int) -> list[Piece]:
-    """`size` bytes of the source as so many files, dealt out to connections."""
-    length = size // pieces
-    return [
-        Piece(number % connections, number * length, length, min(chunk_bytes, length))
-        for number in range(pieces)
-    ]
 
 
 def _content_range(position: int, length: int, whole: int) -> str:

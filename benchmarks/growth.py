@@ -6,37 +6,55 @@ import json
 import statistics
 import subprocess
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import servers
-from dialects import Incoming, Piece, Request, Run
+import starting
+from dialects import Incoming, Run
+from machine import circumstances
+from plan import Piece, Request
 from prepare import Tools
 from running import Bench, drive, run_workload, write_plan
-from servers import Running
+from starting import Running
 from workloads import Workload
 
-__all__ = ["FULL", "measure"]
+__all__ = ["FULL", "QUICK", "Extent", "measure"]
 
 HERE = Path(__file__).parent
 KIB = 1024
 MIB = 1024 * KIB
-FULL = (100_000, 1_000_000)
 RANGES = (10, 100, 1_000, 4_000)
-AT_ONCE = (64, 512)
-AT_ONCE_CHUNK_BYTES = MIB
+AT_ONCE_CHUNK_BYTES, AT_ONCE_CHUNKS = MIB, 2
 CHUNK_BYTES = 64 * KIB
 REQUESTS = 100  # of each kind in a round
 
 
-def measure(bench: Bench, *, full: tuple[int, int] = FULL) -> dict[str, Any]:
-    count_open, count_finished = full
+@dataclass(frozen=True)
+class Extent:
+    open: int
+    finished: int
+    at_once: tuple[int, ...]
+    """Numbers of uploads."""
+
+    @property
+    def source_bytes(self) -> int:
+        return max(self.at_once) * AT_ONCE_CHUNKS * AT_ONCE_CHUNK_BYTES
+
+
+FULL = Extent(100_000, 1_000_000, at_once=(64, 512))
+QUICK = Extent(1_000, 10_000, at_once=(4, 16))
+
+
+def measure(bench: Bench, extent: Extent) -> dict[str, Any]:
+    """Raises RuntimeError if an upload failed."""
     return {
-        "open": count_open,
-        "finished": count_finished,
+        **circumstances(bench.tools),
+        "open": extent.open,
+        "finished": extent.finished,
         "chunk_mib": AT_ONCE_CHUNK_BYTES // MIB,
-        "full": compare_stores(bench, count_open, count_finished),
-        "memory": [uploads_at_once(bench, count) for count in AT_ONCE],
+        "full": compare_stores(bench, extent.open, extent.finished),
+        "memory": [uploads_at_once(bench, count) for count in extent.at_once],
         "ranges": huge_file(bench),
     }
 
@@ -52,7 +70,7 @@ def compare_stores(bench: Bench, count_open: int, count_finished: int) -> dict[s
     with ExitStack() as stack:
         running = {}
         for name, folder in folders.items():
-            running[name] = Running(servers.gunicorn("ours"), bench.tools, folder, {})
+            running[name] = Running(starting.gunicorn("ours"), bench.tools, folder, {})
             stack.callback(running[name].stop)
         for each in running.values():
             each.wait_until_ready()
@@ -92,11 +110,13 @@ def uploads_at_once(bench: Bench, count: int) -> dict[str, Any]:
         "",
         connections=count,
         pieces=count,
-        piece_bytes=2 * AT_ONCE_CHUNK_BYTES,
+        piece_bytes=AT_ONCE_CHUNKS * AT_ONCE_CHUNK_BYTES,
         contestants=(),
         chunk_bytes=AT_ONCE_CHUNK_BYTES,
     )
     (row,) = run_workload(bench, workload, ["ours-w1"], rounds=1)
+    if row["failures"]:
+        raise RuntimeError(row["failures"][0])
     figures = row["rounds"][0]
     return {
         "uploads": count,

@@ -3,7 +3,7 @@
        load PORT SOURCE PLAN
 
    It knows HTTP answers and nothing else: what is sent, in which dialect, stands in PLAN, which
-   workloads.py writes before the clock starts (digests included). Bodies are parts of SOURCE, a
+   plan.py writes before the clock starts (digests included). Bodies are parts of SOURCE, a
    file on a tmpfs, and go out with sendfile(2), so that the client costs as little as it can.
 
    PLAN begins with "connections N\n"; then for each request
@@ -276,6 +276,6 @@ int main(int count, char **argument) {
     printf("{\"began\": %.6f, \"ended\": %.6f, \"requests\": %zu, \"bytes\": %zu, \"cpu_s\": %.6f, "
            "\"p50_s\": %.6f, \"p99_s\": %.6f}\n",
            began, ended, requests, bytes, seconds(usage.ru_utime) + seconds(usage.ru_stime),
-           took_s[requests / 2], took_s[requests * 99 / 100]);
+           took_s[requests / 2], took_s[(99 * requests + 99) / 100 - 1]); /* the nearest rank */
     return 0;
 }

@@ -1,4 +1,4 @@
-"""What was measured on: the machine and the versions, as a table of the report says them."""
+"""When, of what and on what was measured, as every file of results says it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import os
 import platform
 import re
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 from prepare import Tools
 
-__all__ = ["describe"]
+__all__ = ["circumstances"]
 
+HOME = Path(__file__).parent.parent
+LIBRARY = "incoming_wsgi"
 PACKAGES = ("gunicorn", "gevent", "granian", "pyuwsgi", "waitress", "tuspyserver", "uvicorn")
 PACKAGES += ("flask", "django")
 ASK = (
@@ -24,7 +28,25 @@ ASK = (
 )
 
 
-def describe(tools: Tools, folder: Path) -> dict[str, str]:
+def circumstances(tools: Tools) -> dict[str, Any]:
+    return {
+        "at": time.strftime("%Y-%m-%d"),
+        "commit": _commit(),
+        "machine": _describe(tools, tools.folder),
+    }
+
+
+def _commit() -> str:
+    """The last that changed the library, so that one which adds results makes no difference."""
+    git = ["git", "-C", str(HOME)]
+    try:
+        commit = _output([*git, "log", "-1", "--format=%h", "--", LIBRARY]).strip()
+        return commit + (" and changes" if _output([*git, "status", "-s", "--", LIBRARY]) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _describe(tools: Tools, folder: Path) -> dict[str, str]:
     """`folder`: where uploads are stored."""
     processor = _first("/proc/cpuinfo", r"model name\s*: (.+)")
     memory_kib = int(_first("/proc/meminfo", r"MemTotal:\s*(\d+)"))
@@ -53,7 +75,7 @@ def _file_system(folder: Path) -> str:
 
 
 def _versions(tools: Tools) -> list[str]:
-    found = _output([tools.python, "-c", ASK, "incoming_wsgi", *PACKAGES]).splitlines()
+    found = _output([tools.python, "-c", ASK, LIBRARY, *PACKAGES]).splitlines()
     if tools.nginx is not None:
         # "nginx version: nginx/1.22.1"
         found.append(_output([tools.nginx, "-v"]).split(": ")[-1].strip().replace("/", " "))

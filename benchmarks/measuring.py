@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cost", "Meter"]
+__all__ = ["Cost", "Meter", "resident_mib"]
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 1024 * 1024
@@ -19,9 +19,8 @@ MIB = 1024 * 1024
 class Cost:
     cpu_s: float
     """User and system time of all processes of the server."""
-    rss_idle_mib: float
     rss_peak_mib: float
-    """Sums over the processes; what they share counts more than once."""
+    """The sum over the processes; what they share counts more than once."""
     others: float
     """Cores that were busy with anything but client and server; what the host took away too."""
 
@@ -32,7 +31,6 @@ class Meter:
     def __init__(self, pids: Iterable[int]) -> None:
         self._roots = tuple(pids)
         tree = _process_tree(self._roots)
-        self._idle = sum(_resident_mib(pid, "VmRSS:") for pid in tree)
         for pid in tree:
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
         self._cpu_s = sum(map(_cpu_s, tree))
@@ -46,9 +44,14 @@ class Meter:
         own_s = time.process_time() - self._own_s
         tree = _process_tree(self._roots)
         cpu_s = sum(map(_cpu_s, tree)) - self._cpu_s
-        peak = sum(_resident_mib(pid, "VmHWM:") for pid in tree)
+        peak = sum(_status_mib(pid, "VmHWM:") for pid in tree)
         others = max(0.0, busy_s - cpu_s - client_cpu_s - own_s) / took_s
-        return Cost(cpu_s, self._idle, peak, others)
+        return Cost(cpu_s, peak, others)
+
+
+def resident_mib(pids: Iterable[int]) -> float:
+    """Of the trees of processes below `pids`, now."""
+    return sum(_status_mib(pid, "VmRSS:") for pid in _process_tree(pids))
 
 
 def _process_tree(roots: Iterable[int]) -> list[int]:
@@ -67,7 +70,7 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _resident_mib(pid: int, name: str) -> float:
+def _status_mib(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(name):
             return int(line.split()[1]) * 1024 / MIB

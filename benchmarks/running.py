@@ -1,13 +1,15 @@
 """All contestants of a workload side by side, driven one after the other, round after round.
 
-Started once; the order is rotated each round, so that nobody always runs behind the same one. In
+Started once; the order of each round is another, so that nobody always runs behind the same one. In
 the first round what was stored is compared with the source. Nothing is deleted before the end: ext4
 makes files slowly for minutes after many have been deleted. They are cut to nothing and moved away.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
+import random
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -17,19 +19,25 @@ from pathlib import Path
 from typing import Any
 
 from contestants import Contestant, by_key
-from dialects import Piece, Request, Run, split
-from measuring import Meter
+from dialects import Run
+from measuring import Meter, resident_mib
+from plan import Piece, Request, deal_out, to_plan
 from prepare import Tools
-from servers import Running
 from source import Source, WrongContent
+from starting import Running
 from warm import Pool
 from workloads import Workload
 
-__all__ = ["Bench", "Size", "drive", "run_workload", "write_plan"]
+__all__ = ["Bench", "Size", "drive", "in_turn", "run_workload", "write_plan"]
 
 GB = 1e9
 SLOW_SHARE = 0.25
+WARM_UP_BYTES = 10 * 1024
 HANDED_OVER_S = 120.0  # how long an app may take for what is complete
+# A run of more CPU than so many times the row's least had cold memory, and is made again.
+COLD = 1.5
+AGAIN = 2
+FAILURES = (OSError, RuntimeError, ValueError, http.client.HTTPException, WrongContent)
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,7 @@ class Bench:
 def write_plan(running: Running, connections: int, requests: Sequence[Request]) -> Path:
     """For load.c."""
     plan = running.folder / "plan"
-    parts = (request.to_plan() for request in requests)
-    plan.write_bytes(b"connections %d\n" % connections + b"".join(parts))
+    plan.write_bytes(to_plan(connections, requests))
     return plan
 
 
@@ -67,10 +74,15 @@ def drive(bench: Bench, running: Running, plan: Path) -> dict[str, Any]:
     return answer
 
 
+def in_turn(workload: str, number: int, keys: Sequence[str]) -> list[str]:
+    """The order of a round: by chance, but the same in each run."""
+    return random.Random(f"{workload} {number}").sample(keys, len(keys))
+
+
 def run_workload(
     bench: Bench, workload: Workload, keys: Sequence[str], *, rounds: int | None = None
 ) -> list[dict[str, Any]]:
-    """For each of `keys` a row: the figures of each round, and what failed instead of one.
+    """For each of `keys` a row: the figures of each round, or what failed and no figures at all.
 
     One that fails does not end the run: the others are not to be measured again for it.
     """
@@ -80,22 +92,23 @@ def run_workload(
             "key": key,
             "title": by_key[key].title,
             "rounds": [],
+            "again": 0,
             "failures": [],
         }
         for key in keys
     ]
     with ExitStack() as stack:
-        sides = []
+        sides = {}
         for key, row in zip(keys, rows, strict=True):
-            sides.append(_Side(bench, workload, by_key[key], row))
-            stack.callback(sides[-1].stop)
-        sides = [side for side in sides if side.is_ready()]
+            sides[key] = _Side(bench, workload, by_key[key], row)
+            stack.callback(sides[key].stop)
+        for side in sides.values():
+            side.get_ready()
         for number in range(rounds or bench.size.rounds):
-            order = [(number + place) % len(sides) for place in range(len(sides))]
-            # Backwards every other time.
-            for place in order if number % 2 == 0 else reversed(order):
-                said = sides[place].take_turn(check=number == 0)
-                bench.say(f"{workload.name} {number + 1} {sides[place].contestant.key}: {said}")
+            for key in in_turn(workload.name, number, keys):
+                if not sides[key].has_failed:
+                    said = sides[key].take_turn(check=number == 0)
+                    bench.say(f"{workload.name} {number + 1} {key}: {said}")
     return rows
 
 
@@ -105,103 +118,123 @@ class _Side:
     def __init__(
         self, bench: Bench, workload: Workload, contestant: Contestant, row: dict[str, Any]
     ) -> None:
-        self.contestant = contestant
+        self._contestant = contestant
         self._row = row
         self._bench = bench
         self._workload = workload
         self._folder = bench.folder / workload.name / contestant.key
         self._trash = self._folder.parent / f"{contestant.key}.trash"
-        self._taken = 0
         self._pool = Pool()
         environ = {"BENCHMARK_SETTINGS": json.dumps(contestant.settings)}
-        self.running = Running(contestant.command, bench.tools, self._folder, environ)
+        self._running = Running(contestant.command, bench.tools, self._folder, environ)
         self._trash.mkdir()
 
-    def is_ready(self) -> bool:
-        """Whether it has come up; if not, its row says why."""
+    @property
+    def has_failed(self) -> bool:
+        return bool(self._row["failures"])
+
+    def get_ready(self) -> None:
+        """Wait until it has come up, and send one small upload: what a server makes at its first
+        is not what an upload costs. If it fails, its row says why."""
         try:
-            self.running.wait_until_ready()
-        except RuntimeError as exc:
-            self._row["failures"].append(str(exc))
-            self._bench.say(f"{self.contestant.key}: {exc}")
-        return not self._row["failures"]
+            self._running.wait_until_ready()
+            self._send([Piece(0, 0, WARM_UP_BYTES, WARM_UP_BYTES)], check=False)
+        except FAILURES as exc:
+            self._bench.say(f"{self._contestant.key}: {self._fail(exc)}")
 
     def stop(self) -> None:
-        self.running.stop()
+        self._pool.release()
+        self._running.stop()
 
     def take_turn(self, *, check: bool) -> str:
         """One run; its figures go into the row. What is to be said of it."""
         try:
             figures = self._run(check=check)
-        except (OSError, RuntimeError, WrongContent) as exc:
-            self._row["failures"].append(str(exc))
-            return f"FAILED: {exc}"
-        finally:
-            self._clear_away()
+            for _ in range(AGAIN):
+                if not self._was_cold(figures):
+                    break
+                self._row["again"] += 1
+                figures = self._run(check=False)
+        except FAILURES as exc:
+            return self._fail(exc)
         self._row["rounds"].append(figures)
         return _brief(figures)
 
+    def _fail(self, exc: Exception) -> str:
+        """It does no more, and what it did counts for nothing."""
+        self._row["failures"].append(str(exc))
+        self._row["rounds"].clear()
+        self.stop()
+        return f"FAILED: {exc}"
+
+    def _was_cold(self, figures: dict[str, Any]) -> bool:
+        if self._workload.small or not self._row["rounds"]:
+            return False
+        least: float = min(each["cpu_s_gb"] for each in self._row["rounds"])
+        return figures["cpu_s_gb"] > COLD * least
+
     def _run(self, *, check: bool) -> dict[str, Any]:
         pieces = self._pieces()
-        dialect, source = self.contestant.dialect, self._bench.source
-        run = Run(self.running.port, pieces, source)
         self._pool.hold(sum(piece.length for piece in pieces))
-        requests = dialect.prepare(run)
-        plan = write_plan(self.running, self._workload.connections, requests)
-        self._pool.release()
-        meter = Meter(self.running.pids)
-        client = drive(self._bench, self.running, plan)
-        if self.contestant.hands_over:
-            client["ended"] = self._wait_until_taken(len(pieces))
-        cost = meter.stop(client_cpu_s=client["cpu_s"])
-        if check and self._is_stored():
-            dialect.finish(run)
-            self._wait_for_files(len(list(dialect.parts(pieces))))
-            source.compare(self._files(), dialect.parts(pieces))
-        else:
-            dialect.drop(run)
-        return self._figures(client, asdict(cost), pieces)
+        return self._figures(*self._send(pieces, check=check), pieces)
+
+    def _send(
+        self, pieces: Sequence[Piece], *, check: bool
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the client says, and what it cost the server."""
+        dialect, running = self._contestant.dialect, self._running
+        run = Run(running.port, pieces, self._bench.source)
+        idle_mib = resident_mib(running.pids)
+        taken = self._taken()
+        try:
+            requests = dialect.prepare(run)
+            plan = write_plan(running, self._workload.connections, requests)
+            self._pool.release()
+            meter = Meter(running.pids)
+            client = drive(self._bench, running, plan)
+            if self._contestant.hands_over:
+                self._wait_for("files taken", taken + len(pieces), self._taken)
+                client["ended"] = time.monotonic()
+            cost = meter.stop(client_cpu_s=client["cpu_s"])
+            if check and self._contestant.stores:
+                dialect.finish(run)
+                parts = list(dialect.parts(pieces))
+                self._wait_for("files", len(parts), lambda: len(self._files()))
+                run.source.compare(self._files(), parts)
+            else:
+                dialect.drop(run)
+        finally:
+            self._clear_away()
+        return client, {**asdict(cost), "rss_idle_mib": idle_mib}
 
     def _pieces(self) -> list[Piece]:
         workload, size = self._workload, self._bench.size
-        share = workload.share * (SLOW_SHARE if self.contestant.slow else 1)
+        share = SLOW_SHARE if self._contestant.slow else 1
         if workload.piece_bytes is None:
-            count, total = workload.pieces, int(size.bytes * share)
+            count, length = workload.pieces, int(size.bytes * workload.share) // workload.pieces
+            # Of all the same, and whole: fewer bytes are not to be smaller requests.
+            chunk_bytes = min(workload.chunk_bytes, length)
+            length = max(1, int(length * share) // chunk_bytes) * chunk_bytes
         else:
             count = max(workload.connections, int(workload.pieces * size.small_files * share))
-            total = count * workload.piece_bytes
-        return split(
-            total,
-            pieces=count,
-            connections=workload.connections,
-            chunk_bytes=workload.chunk_bytes,
-        )
+            length, chunk_bytes = workload.piece_bytes, workload.chunk_bytes
+        return deal_out(count, length, connections=workload.connections, chunk_bytes=chunk_bytes)
 
-    def _wait_until_taken(self, count: int) -> float:
-        """When the app had been called for all of them."""
-        self._taken += count
-        deadline = time.monotonic() + HANDED_OVER_S
+    def _taken(self) -> int:
+        """How many files the app has been called for."""
         taken = self._folder / "taken"
-        while taken.stat().st_size < self._taken:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.contestant.key}: {self.running.log[-3000:]}")
-            time.sleep(0.001)
-        return time.monotonic()
+        return taken.stat().st_size if taken.exists() else 0
 
-    def _is_stored(self) -> bool:
-        return not self.contestant.key.startswith(("drop", "empty"))
-
-    def _wait_for_files(self, count: int) -> None:
-        """What is handed over after the clock comes when it comes."""
+    def _wait_for(self, what: str, wanted: int, count: Callable[[], int]) -> None:
         deadline = time.monotonic() + HANDED_OVER_S
-        while len(self._files()) < count:
+        while (found := count()) < wanted:
             if time.monotonic() > deadline:
-                raise WrongContent(f"{self.contestant.key}: {self.running.log[-3000:]}")
-            time.sleep(0.01)
+                raise WrongContent(f"{found} of {wanted} {what}: {self._running.log[-3000:]}")
+            time.sleep(0.001)
 
     def _files(self) -> list[Path]:
         found = (self._folder / "files").iterdir()
-        return [path for path in found if self.contestant.dialect.is_file(path)]
+        return [path for path in found if self._contestant.dialect.is_file(path)]
 
     def _clear_away(self) -> None:
         for path in list((self._folder / "files").iterdir()):

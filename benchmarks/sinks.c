@@ -1,10 +1,11 @@
 /* The limits: the least that a server can do with the bytes it is sent, a thread a connection.
 
-       sinks PORT FOLDER splice|recv|drop [sync]
+       sinks PORT FOLDER splice|recv|drop [sync|log]
 
    Answers each PUT with 204. `splice` and `recv` (into 1 MiB, then pwrite) store its body in
    FOLDER under the last segment of its path, from the first byte of its Content-Range on; `sync`
-   waits for the disk before each answer. `drop` lets the kernel throw the bytes away: what the
+   waits for the disk before each answer, and `log` for two notes of 4 KiB in a file beside FOLDER too,
+   one before and one after, as whoever keeps a record of what is stored does. `drop` lets the kernel throw the bytes away: what the
    load generator could do at most. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,11 +21,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES = 16 * 1024, BLOCK_BYTES = 1024 * 1024 };
+enum { HEAD_BYTES = 16 * 1024, BLOCK_BYTES = 1024 * 1024, NOTE_BYTES = 4096 };
 static const char ANSWER[] = "HTTP/1.1 204 No Content\r\n\r\n";
 
 static const char *how;
-static int folder, sync_each;
+static int folder, sync_each, notes = -1;
 
 static void die(const char *format, ...) {
     va_list arguments;
@@ -41,6 +42,11 @@ static void write_fully(int file, const char *bytes, size_t left, off_t at) {
         if (written < 0) die("pwrite");
         bytes += written, left -= written, at += written;
     }
+}
+
+static void note_down(const char *note) {
+    if (notes >= 0 && (write(notes, note, NOTE_BYTES) != NOTE_BYTES || fdatasync(notes)))
+        die("notes");
 }
 
 /* Each takes at most `left` bytes of the body and returns how many; 0 when the client is gone. */
@@ -109,8 +115,10 @@ static int serve_request(int from, char *block, const int *channel) {
         if (!got) return 0;
         left -= got, at += got;
     }
+    note_down(block);
     if (file >= 0 && sync_each && fdatasync(file)) die("fdatasync");
     if (file >= 0) close(file);
+    note_down(block);
     return send(from, ANSWER, sizeof ANSWER - 1, MSG_NOSIGNAL) > 0;
 }
 
@@ -127,12 +135,14 @@ static void *serve(void *argument) {
 
 int main(int count, char **argument) {
     if (count < 4) {
-        fprintf(stderr, "sinks PORT FOLDER splice|recv|drop [sync]\n");
+        fprintf(stderr, "sinks PORT FOLDER splice|recv|drop [sync|log]\n");
         return 1;
     }
     how = argument[3];
     sync_each = count > 4;
     folder = open(argument[2], O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    if (count > 4 && !strcmp(argument[4], "log"))
+        notes = openat(folder, "../notes", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(atoi(argument[1])),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -25,13 +25,13 @@ class Source:
     """A context manager; of `size` bytes and one more."""
 
     def __init__(self, size: int) -> None:
-        descriptor, path = tempfile.mkstemp(prefix="incoming-benchmark-", dir="/dev/shm")
-        self.path = Path(path)
-        with open(descriptor, "wb") as file:
-            for start in range(0, size + 1, BLOCK_BYTES):
-                file.write(os.urandom(min(BLOCK_BYTES, size + 1 - start)))
-        with self.path.open("rb") as file:
-            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        # Without a name: it is gone with this process, however that ends.
+        self._file = tempfile.TemporaryFile(dir="/dev/shm")  # noqa: SIM115 - closed by __exit__
+        for start in range(0, size + 1, BLOCK_BYTES):
+            self._file.write(os.urandom(min(BLOCK_BYTES, size + 1 - start)))
+        self._file.flush()
+        self.path = Path(f"/proc/{os.getpid()}/fd/{self._file.fileno()}")
+        self._bytes = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self._digests: dict[tuple[int, int], bytes] = {}
 
     def __enter__(self) -> Source:
@@ -44,7 +44,7 @@ class Source:
         trace: TracebackType | None,
     ) -> None:
         self._bytes.close()
-        self.path.unlink()
+        self._file.close()
 
     def part(self, offset: int, length: int) -> bytes:
         return self._bytes[offset : offset + length]

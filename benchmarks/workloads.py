@@ -17,7 +17,7 @@ class Workload:
     connections: int
     pieces: int
     piece_bytes: int | None
-    """None: the bytes of a run, dealt out among the pieces."""
+    """None: the bytes of a run, dealt out among the pieces in whole chunks."""
     contestants: tuple[str, ...]
     chunk_bytes: int = 8 * MIB
     small: bool = False
@@ -53,6 +53,7 @@ WORKLOADS = (
             "nginx",
             "ours-w1",
             "ours-w2",
+            "ours-plain",
             "ours-sha256",
             "ours-disk",
             "ours-complete",
@@ -89,7 +90,7 @@ WORKLOADS = (
         pieces=1,
         piece_bytes=None,
         share=0.5,
-        contestants=tuple(f"{who}-{name}" for name in SERVERS for who in ("ours", "naive")),
+        contestants=("drop", *(f"{who}-{name}" for name in SERVERS for who in ("ours", "naive"))),
     ),
     Workload(
         "small",
@@ -97,8 +98,10 @@ WORKLOADS = (
         connections=4,
         pieces=2000,
         piece_bytes=10 * KIB,
+        chunk_bytes=10 * KIB,
         small=True,
         contestants=(
+            "drop",
             "empty-w2",
             "empty-uwsgi",
             "small-nginx",
@@ -116,6 +119,6 @@ WORKLOADS = (
         connections=64,
         pieces=64,
         piece_bytes=None,
-        contestants=("nginx", "ours-w1", "tus-node", "tuspyserver"),
+        contestants=("drop", "nginx", "ours-w1", "tus-node", "tuspyserver"),
     ),
 )

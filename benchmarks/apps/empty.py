@@ -1,4 +1,4 @@
-"""Reads the body and answers: what the server itself costs a small upload."""
+"""Only reads the body and answers: what the server itself costs a small upload."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     file = os.open(FILES / name, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         while block := read(min(BLOCK_BYTES, left)):
-            os.pwrite(file, block, position)
+            if os.pwrite(file, block, position) != len(block):
+                raise OSError("a short write")
             position += len(block)
             left -= len(block)
     finally:

@@ -33,6 +33,10 @@ class AnyRoom(FileStorage):
 def main() -> None:
     folder, counts = Path(sys.argv[1]), list(map(int, sys.argv[2:]))
     incoming = Incoming(folder, on_finished=take, background=False, storage=AnyRoom(folder))
+    other = incoming.new_upload(length=LENGTH, filename="file")
+    for number in range(SAMPLE):  # what is made at the first chunks is not to be measured
+        put(incoming, other, number * CHUNK_BYTES, bytes(CHUNK_BYTES), LENGTH)
+        call(incoming, "GET", other)
     ticket = incoming.new_upload(length=LENGTH, filename="file")
     # Every second place at most: no two of them meet.
     places = random.Random(5).sample(range(LENGTH // CHUNK_BYTES // 2), counts[-1])

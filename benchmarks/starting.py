@@ -1,6 +1,7 @@
 """How each server is started: commands for a port and a folder, and their processes.
 
-Every one stores into FOLDER/files. Versions: requirements.txt, package-lock.json.
+Every one stores into FOLDER/files, and has the options of its recipe in docs/deploy.md, but as many
+processes as its title says. Versions: requirements.txt, package-lock.json.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ __all__ = [
     "Place",
     "Running",
     "behind_nginx",
-    "form",
     "granian",
     "gunicorn",
     "nginx_dav",
@@ -72,16 +72,20 @@ def gunicorn(app: str, *, workers: int = 1, kind: str = "gthread") -> Command:
 
 
 def _gunicorn(place: Place, port: int, app: str, workers: int, kind: str) -> list[str]:
-    options = ["--worker-class", kind, "--workers", str(workers), "--threads", str(THREADS)]
-    options += ["--keep-alive", "60", "--bind", f"{HOST}:{port}", "--log-level", "warning"]
+    options = ["--worker-class", kind, "--workers", str(workers)]
+    options += ["--threads", str(THREADS)] if kind == "gthread" else []
+    options += ["--keep-alive", "65", "--graceful-timeout", "30"]
+    options += ["--bind", f"{HOST}:{port}", "--log-level", "warning"]
     return place.python("gunicorn", *options, f"{app}:application")
 
 
 def uwsgi(app: str) -> Command:
     def command(place: Place) -> list[list[str]]:
         options = ["--http11-socket", f"{HOST}:{place.port}", "--module", f"{app}:application"]
-        options += ["--master", "--die-on-term", "--enable-threads", "--threads", str(THREADS)]
-        options += ["--disable-logging", "--need-app"]
+        options += ["--master", "--processes", "1", "--enable-threads", "--threads", str(THREADS)]
+        options += ["--hook-master-start", "unix_signal:15 gracefully_kill_them_all"]
+        options += ["--socket-timeout", "30", "--worker-reload-mercy", "30"]
+        options += ["--need-app", "--disable-logging"]
         return [[place.tools.python, "-c", "import pyuwsgi; pyuwsgi.run()", *options]]
 
     return command
@@ -90,7 +94,8 @@ def uwsgi(app: str) -> Command:
 def granian(app: str) -> Command:
     def command(place: Place) -> list[list[str]]:
         options = ["--interface", "wsgi", "--host", HOST, "--port", str(place.port)]
-        options += ["--workers", "1", "--blocking-threads", str(THREADS), "--no-ws"]
+        options += ["--workers", "1", "--blocking-threads", str(THREADS)]
+        options += ["--workers-kill-timeout", "30"]
         return [place.python("granian", *options, f"{app}:application")]
 
     return command
@@ -107,11 +112,6 @@ def waitress(app: str, *options: str) -> Command:
 def wsgiref(app: str) -> Command:
     program = str(APPS / "threading_wsgiref.py")
     return lambda place: [[place.tools.python, program, app, str(place.port)]]
-
-
-def form(app: str) -> Command:
-    """Flask and Django."""
-    return gunicorn(app)
 
 
 def tuspyserver(place: Place) -> list[list[str]]:
@@ -134,14 +134,14 @@ events {{}}
 http {{
     access_log off;
     keepalive_requests 1000000;
-    client_max_body_size 0;
+    client_max_body_size 16m;
     client_body_buffer_size 1m;
     client_body_temp_path {folder}/client_body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
     scgi_temp_path {folder}/scgi;
     uwsgi_temp_path {folder}/uwsgi;
-    upstream behind {{ server {host}:{inner_port}; keepalive 16; }}
+    upstream behind {{ server {host}:{inner_port}; keepalive 32; }}
     server {{
         listen {host}:{port};
         {server}
@@ -160,7 +160,9 @@ def behind_nginx(app: str, *, buffering: bool) -> Command:
     def command(place: Place) -> list[list[str]]:
         directives = (
             f"proxy_request_buffering {'on' if buffering else 'off'}; proxy_http_version 1.1; "
-            'proxy_set_header Connection ""; location / { proxy_pass http://behind; }'
+            'proxy_set_header Connection ""; proxy_set_header Host $http_host; '
+            "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; "
+            "location / { proxy_pass http://behind; }"
         )
         server = _gunicorn(place, place.inner_port, app, 1, "gthread")
         return [server, _nginx(place, directives)]
