@@ -24,7 +24,7 @@ NOBODY = "http://127.0.0.1:9/finished"
 HALF = 1_000_000
 BLOCK = 64 * 1024
 # The rows of the table, and which recipe that is, with which changes.
-WORKERS = os.cpu_count()  # `nproc` in the recipes
+WORKERS = len(os.sched_getaffinity(0))  # `nproc` in the recipes
 ROWS = {
     "`incoming serve`": ("incoming serve", {}),
     "gunicorn `gthread`": ("gunicorn", {}),
