@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 
 from chromium import INSECURE_HOST, Chromium, chromium  # noqa: E402
-from commands import install_clients, lacking, make_command  # noqa: E402
+from commands import COMMANDS, install_clients, lacking  # noqa: E402
 from measuring import Meter  # noqa: E402
 from prepare import Tools, prepare  # noqa: E402
 from publish import load, save  # noqa: E402
@@ -60,7 +60,6 @@ SEED = 20  # of the order of each round
     type=click.Choice(sorted({row.page for row in ROWS})),
     help="The rows of one page; repeatable.",
 )
-@click.option("--workers", default=1, show_default=True, help="Of gunicorn.")
 @click.option(
     "--cache",
     default=HERE.parent / ".cache",
@@ -79,7 +78,6 @@ def main(
     mib: int,
     quick: bool,
     only: Sequence[str],
-    workers: int,
     cache: Path,
     python: str | None,
 ) -> None:
@@ -97,11 +95,10 @@ def main(
     if any(row.server == "tus" for row in rows):
         install_clients(tools)
     results = {
-        **_measure(tools, rows, length=mib * MIB, rounds=rounds, workers=workers),
+        **_measure(tools, rows, length=mib * MIB, rounds=rounds),
         "at": time.strftime("%Y-%m-%d"),
         "rounds": rounds,
         "gib": mib / 1024,
-        "workers": workers,
     }
     if quick or len(rows) < len(ROWS):
         click.echo(save("browser", results, tools.folder / "results"))
@@ -132,9 +129,7 @@ def _check_room(length: int) -> None:
         )
 
 
-def _measure(
-    tools: Tools, rows: Sequence[Row], *, length: int, rounds: int, workers: int
-) -> dict[str, Any]:
+def _measure(tools: Tools, rows: Sequence[Row], *, length: int, rounds: int) -> dict[str, Any]:
     kept: dict[str, dict[str, Any]] = {
         row.key: {"key": row.key, "title": row.title, "rounds": [], "failures": []} for row in rows
     }
@@ -150,8 +145,7 @@ def _measure(
             source=stack.enter_context(Source(length - 1)),
             browser=stack.enter_context(chromium()),
             servers={
-                name: stack.enter_context(_running(name, tools, folder / name, workers=workers))
-                for name in names
+                name: stack.enter_context(_running(name, tools, folder / name)) for name in names
             },
         )
         with Source(WARM_UP_BYTES - 1) as small:
@@ -173,9 +167,8 @@ def _measure(
 
 
 @contextmanager
-def _running(name: str, tools: Tools, folder: Path, *, workers: int) -> Iterator[Running]:
-    command = make_command(name, workers=workers)
-    running = Running(command, tools, folder, {"PYTHONPATH": str(HERE)})
+def _running(name: str, tools: Tools, folder: Path) -> Iterator[Running]:
+    running = Running(COMMANDS[name], tools, folder, {"PYTHONPATH": str(HERE)})
     try:
         running.wait_until_ready()
         yield running

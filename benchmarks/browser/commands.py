@@ -15,7 +15,7 @@ import servers
 from prepare import Tools
 from servers import Command, Place
 
-__all__ = ["install_clients", "lacking", "make_command"]
+__all__ = ["COMMANDS", "install_clients", "lacking"]
 
 HERE = Path(__file__).resolve().parent
 PAGES = HERE / "pages"
@@ -26,13 +26,6 @@ def lacking(server: str, tools: Tools) -> str | None:
     return "Node.js" if server == "tus" and tools.node is None else None
 
 
-def make_command(server: str, *, workers: int) -> Command:
-    """`incoming` (gunicorn, gthread), `tus` (@tus/server) or `sink`."""
-    if server == "incoming":
-        return servers.gunicorn("incoming_app", workers=workers)
-    return {"tus": _tus, "sink": _sink}[server]
-
-
 def _tus(place: Place) -> list[list[str]]:
     program = place.tools.node_folder / "tus_server.mjs"  # beside its node_modules
     shutil.copy(HERE / program.name, program)
@@ -41,6 +34,13 @@ def _tus(place: Place) -> list[list[str]]:
 
 def _sink(place: Place) -> list[list[str]]:
     return [[sys.executable, str(HERE / "sink.py"), str(place.port)]]
+
+
+COMMANDS: dict[str, Command] = {
+    "incoming": servers.gunicorn("incoming_app"),
+    "tus": _tus,
+    "sink": _sink,
+}
 
 
 def install_clients(tools: Tools) -> None:
