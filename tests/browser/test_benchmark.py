@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from tools import program
 
 HOME = Path(__file__).parents[2]
 BENCHMARK = HOME / "benchmarks" / "browser"
+LARGEST_FILE_BYTES = 64 << 20  # the machine's memory is not to be filled, whatever is wrong
 PUBLISHED = (HOME / "docs" / "performance.md", BENCHMARK / "results" / "browser.json")
 
 
@@ -18,7 +20,14 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     program("chromium", "chromium-browser", "google-chrome", variable="CHROMIUM")
     program("cc")  # for the programs of all benchmarks
     command = [sys.executable, BENCHMARK, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    limits = (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+    )
 
 
 def test_each_row_has_a_turn_in_each_round_and_a_line_in_the_table(tmp_path):
