@@ -1,6 +1,6 @@
 """The app for incoming.js: its page, its tickets, and Incoming beside them, all by the defaults.
 
-A file that is complete is moved to `arrived/` under its upload's id.
+A file that is complete is moved to `files/` under its upload's id.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from incoming_wsgi import CompleteUpload, Incoming
 PAGES = Path(__file__).parent / "pages"
 TYPES = {"/incoming.html": "text/html", "/page.js": "text/javascript"}
 FOLDER = Path(os.environ["BENCHMARK_FOLDER"])
-ARRIVED = FOLDER / "arrived"
+FILES = FOLDER / "files"
 
 
 def take(upload: CompleteUpload) -> None:
-    upload.move_to(ARRIVED / upload.id)
+    upload.move_to(FILES / upload.id)
 
 
-ARRIVED.mkdir(exist_ok=True)
 incoming = Incoming(FOLDER / "incoming", on_finished=take)
 
 

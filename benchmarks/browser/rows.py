@@ -13,7 +13,8 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Row:
-    name: str
+    key: str
+    title: str
     page: str
     server: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -25,31 +26,31 @@ def _incoming(chunks_at_once: int, *, is_secure: bool) -> Row:
     digests = "each with its SHA-256" if is_secure else "without digests"
     many = "1 chunk" if chunks_at_once == 1 else f"{chunks_at_once} chunks"
     default = ", as it comes" if chunks_at_once == 4 and is_secure else ""
+    key = f"incoming-{'sha256' if is_secure else 'plain'}-{chunks_at_once}"
+    title = f"incoming.js, {many} at once, {digests}{default}"
     options = {"chunks_at_once": chunks_at_once}
-    name = f"incoming.js, {many} at once, {digests}{default}"
-    return Row(name, "incoming", "incoming", options, is_secure)
+    return Row(key, title, "incoming", "incoming", options, is_secure)
 
 
-ROWS = [
+def _tus(key: str, page: str, client: str) -> list[Row]:
+    chunks = {"chunk_bytes": CHUNK_BYTES}
+    return [
+        Row(key, f"{client}, one request, as it comes", page, "tus"),
+        Row(f"{key}-chunks", f"{client}, chunks of 8 MiB", page, "tus", chunks),
+    ]
+
+
+def _bare(key: str, how: str, chunk_bytes: int, chunks_at_once: int) -> Row:
+    options = {"chunk_bytes": chunk_bytes, "chunks_at_once": chunks_at_once}
+    return Row(key, f"XMLHttpRequest alone, {how}, thrown away", "bare", "sink", options)
+
+
+ROWS = (
     *(_incoming(number, is_secure=True) for number in (1, 2, 3, 4)),
     *(_incoming(number, is_secure=False) for number in (1, 2, 3, 4)),
-    Row("tus-js-client, one request, as it comes", "tus", "tus"),
-    Row("tus-js-client, chunks of 8 MiB", "tus", "tus", {"chunk_bytes": CHUNK_BYTES}),
-    Row("Uppy, one request, as it comes", "uppy", "tus"),
-    Row("Uppy, chunks of 8 MiB", "uppy", "tus", {"chunk_bytes": CHUNK_BYTES}),
-    *(
-        Row(
-            f"XMLHttpRequest alone, chunks of 8 MiB, {number} at once, thrown away",
-            "bare",
-            "sink",
-            {"chunk_bytes": CHUNK_BYTES, "chunks_at_once": number},
-        )
-        for number in (1, 4)
-    ),
-    Row(
-        "XMLHttpRequest alone, one request, thrown away",
-        "bare",
-        "sink",
-        {"chunk_bytes": 1024 * GIB, "chunks_at_once": 1},
-    ),
-]
+    *_tus("tus-js-client", "tus", "tus-js-client"),
+    *_tus("uppy", "uppy", "Uppy"),
+    _bare("bare-1", "chunks of 8 MiB, 1 at once", CHUNK_BYTES, 1),
+    _bare("bare-4", "chunks of 8 MiB, 4 at once", CHUNK_BYTES, 4),
+    _bare("bare-whole", "one request", 1024 * GIB, 1),
+)

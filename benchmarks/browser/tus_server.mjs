@@ -1,7 +1,7 @@
 /**
  * @tus/server with its file store, as its README starts it, and the pages of its clients.
  *
- *     node tus_server.mjs PORT FOLDER
+ *     node tus_server.mjs PORT PAGES CLIENTS
  */
 
 import { readFileSync } from "node:fs";
@@ -10,16 +10,16 @@ import { createServer } from "node:http";
 import { FileStore } from "@tus/file-store";
 import { Server } from "@tus/server";
 
-const [port, folder] = process.argv.slice(2);
-const here = (path) => readFileSync(new URL(path, import.meta.url));
+const [port, pages, clients] = process.argv.slice(2);
 const PAGES = new Map([
-  ["/tus.html", ["text/html", here("pages/tus.html")]],
-  ["/uppy.html", ["text/html", here("pages/uppy.html")]],
-  ["/page.js", ["text/javascript", here("pages/page.js")]],
-  ["/tus.js", ["text/javascript", here("node_modules/tus-js-client/dist/tus.min.js")]],
-  ["/uppy.js", ["text/javascript", here("build/uppy.js")]],
+  ["/tus.html", ["text/html", readFileSync(`${pages}/tus.html`)]],
+  ["/uppy.html", ["text/html", readFileSync(`${pages}/uppy.html`)]],
+  ["/page.js", ["text/javascript", readFileSync(`${pages}/page.js`)]],
+  ["/tus.js", ["text/javascript", readFileSync(`${clients}/tus.js`)]],
+  ["/uppy.js", ["text/javascript", readFileSync(`${clients}/uppy.js`)]],
 ]);
-const uploads = new Server({ path: "/files", datastore: new FileStore({ directory: folder }) });
+const directory = `${process.env.BENCHMARK_FOLDER}/files`;
+const uploads = new Server({ path: "/files", datastore: new FileStore({ directory }) });
 
 createServer((request, response) => {
   if (request.url.startsWith("/files")) return uploads.handle(request, response);

@@ -3,8 +3,8 @@
     with start("waitress", tmp_path) as server:
         requests.get(server.url + "/incoming/health")
 
-A block is used as it stands there, but for ports and paths. It stands behind a comment with its
-name: `<!-- recipe: NAME -->`.
+A block is used as it stands there, but for ports, paths, and an option that older gunicorns do not
+know. It stands behind a comment with its name: `<!-- recipe: NAME -->`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import pytest
 from gunicorn.config import Config
 from nginx import configured_nginx
 from servers import HOST, Server, free_port
+from tools import missing
 
 __all__ = [
     "BIN",
@@ -31,6 +32,7 @@ __all__ = [
     "recipe",
     "start",
     "start_shell",
+    "start_unix",
     "storage",
 ]
 
@@ -48,8 +50,21 @@ SERVERS = (
 BIN = Path(sys.executable).parent
 
 
+HAS_CONTROL_SOCKET = "control_socket_disable" in Config().settings  # gunicorn 25.1 and later
+
+
 class UwsgiServer(Server):
     uwsgi_port: int  # for nginx, beside that for HTTP
+
+
+class UnixServer(Server):
+    """At a Unix socket; its port is only its name."""
+
+    path: Path
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.path)) == 0
 
 
 def recipe(name: str) -> str:
@@ -84,12 +99,14 @@ def start(
     """The server of the recipe, not yet started. `changes` are made to the text first; what they
     change must be there."""
     if name == "gevent" and not importlib.util.find_spec("gevent"):
-        pytest.skip("gevent is not installed")
+        missing("gevent is not installed")
     text = recipe("uwsgi" if name == "uwsgi http" else name)
     if name == "uwsgi http":
         text, sockets = re.subn(r"^(http-)?socket = .*\n", "", text, flags=re.MULTILINE)
         assert sockets == 2
         text += recipe(name)
+    if "--no-control-socket" in text and not HAS_CONTROL_SOCKET:
+        text = placed(text, {" --no-control-socket": ""})
     text = placed(text, changes or {})
     if name.startswith("uwsgi"):
         return _start_uwsgi(text, folder, environ or {})
@@ -103,6 +120,14 @@ def start_shell(text: str, folder: Path, environ: Mapping[str, str]) -> Server:
         {"--port 4000": f"--port {port}"} if "--port" in text else {"127.0.0.1:4000": _at(port)}
     )
     return _run(placed(text, places), port, folder, environ)
+
+
+def start_unix(folder: Path) -> UnixServer:
+    path = folder / "socket"
+    text = placed(recipe("unix socket"), {"/run/incoming/socket": str(path)})
+    server = _run(text, free_port(), folder, {}, UnixServer)
+    server.path = path
+    return server
 
 
 def _start_uwsgi(text: str, folder: Path, environ: Mapping[str, str]) -> Server:
@@ -133,14 +158,16 @@ def _run(
 def nginx_in_front(
     server: Server, folder: Path, *, name: str = "nginx", changes: Mapping[str, str] | None = None
 ) -> Server:
-    """The nginx of the recipe, not yet started."""
+    """The nginx of the recipe, not yet started. `changes` are made to the text first."""
     port = free_port()
-    text = recipe(name)
+    text = placed(recipe(name), changes or {})
     behind = {"127.0.0.1:4000": _at(server.port)}
+    if isinstance(server, UnixServer):
+        behind = {"/run/incoming/socket": str(server.path)}
     if name == "nginx uwsgi":
         assert isinstance(server, UwsgiServer)
         behind = {"127.0.0.1:3031": _at(server.uwsgi_port), "include uwsgi_params": UWSGI_PARAMS}
-    text = placed(text, {**behind, "listen 80": f"listen {_at(port)}", **(changes or {})})
+    text = placed(text, {**behind, "listen 80": f"listen {_at(port)}"})
     return configured_nginx(text, port=port, folder=folder)
 
 
@@ -153,7 +180,4 @@ def _at(port: int) -> str:
 
 
 def _path() -> dict[str, str]:
-    environ = {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-    if "control_socket_disable" in Config().settings:  # gunicorn 25 and later: one for all servers
-        environ["GUNICORN_CMD_ARGS"] = "--no-control-socket"
-    return environ
+    return {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}

@@ -6,7 +6,6 @@ import itertools
 import json
 import random
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -30,6 +29,7 @@ from recipes import (
     storage,
 )
 from servers import HOST, Server
+from tools import program
 from waiting import wait_until
 from webapp import web_app
 
@@ -94,6 +94,16 @@ def test_gunicorn_may_load_the_application_before_it_forks(tmp_path):
         travel(server, server)
 
 
+@pytest.mark.parametrize("name", ["incoming serve", "gunicorn"])
+def test_gunicorn_makes_no_control_socket_in_the_home_folder(tmp_path, name):
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
+    with start(name, tmp_path, environ=environ) as server:
+        travel(server, server)
+        assert list(home.rglob("*")) == []
+
+
 @pytest.mark.parametrize("buffering", [UNBUFFERED, BUFFERED])
 @pytest.mark.parametrize("name", ["incoming serve", "uwsgi http", "granian", "waitress"])
 def test_an_nginx_of_the_document_in_front_of_it_too(tmp_path, name, buffering):
@@ -140,6 +150,22 @@ def test_the_nginx_of_the_document_shuts_backend(tmp_path, name):
             data = {"signalFinishURL": "http://127.0.0.1:9/"}
             assert requests.post(server.url + path, data, timeout=60).status_code == 200
             assert requests.post(front.url + path, data, timeout=60).status_code == 404
+
+
+def test_the_limits_of_operations_md_take_the_place_of_two_lines(tmp_path):
+    operations = DOCUMENT.with_name("operations.md").read_text()
+    [limits] = re.findall(r"^```nginx\n(# beside .*?)^```$", operations, re.MULTILINE | re.DOTALL)
+    beside, inside = limits.split("# in `location /incoming/`\n")
+    changes = {
+        "server {\n": f"{beside}server {{\n",
+        "        client_max_body_size 16m;\n": inside,
+        f"        {UNBUFFERED};\n": "",
+    }
+    with (
+        start("gunicorn", tmp_path) as server,
+        nginx_in_front(server, tmp_path, changes=changes) as front,
+    ):
+        travel(server, front)
 
 
 PROBE = """
@@ -193,10 +219,17 @@ def command_of(text: str) -> str:
     return f"export {environment}\n{command}"
 
 
+def test_what_is_installed_is_what_the_units_start():
+    text = recipe("install")
+    for name in ("incoming.service", "incoming-housekeeping.service"):
+        [user] = re.findall(r"^User=(.+)$", recipe(name), re.MULTILINE)
+        [start] = re.findall(r"^ExecStart=(\S+)/bin/incoming ", recipe(name), re.MULTILINE)
+        assert re.search(rf"^useradd .* {user}$", text, re.MULTILINE)
+        assert f"python3 -m venv {start}\n{start}/bin/pip install" in text
+
+
 def test_systemd_understands_the_units(tmp_path):
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("there is no systemd-analyze")
+    analyze = program("systemd-analyze")
     names = re.findall(r"<!-- recipe: (\S+\.(?:service|timer)) -->", DOCUMENT.read_text())
     assert len(names) == 3
     for name in names:
