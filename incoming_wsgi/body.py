@@ -172,7 +172,7 @@ class Body:
         self._ended = not block
         return block
 
-    def _read_into_pipe(self, reader: PipingReader, size: int) -> Piped | None:
+    def _read_into_pipe(self, reader: PipingReader, size: int) -> Block | Piped | None:
         if self._pipe is None and self._may_have_pipe:
             self._pipe = _pipes.take()
             self._may_have_pipe = self._pipe is not None  # it is not asked for with each block

@@ -284,12 +284,31 @@ def pipe():
 def test_what_gunicorn_holds_comes_in_memory_and_the_rest_through_a_pipe(connection, pipe):
     environ = make_environ(connection)
     reader = reader_of(environ)
-    assert reader.read_into_pipe(pipe, 18) is None
-    assert read(reader, 7) == b"a part "
+    assert bytes(reader.read_into_pipe(pipe, 7)) == b"a part "
     piped = reader.read_into_pipe(pipe, 11)
     assert (type(piped), bytes(in_memory(piped))) == (Piped, b"of the body")
     assert environ["wsgi.input"].reader.length == 0
     assert pipe.is_empty()
+
+
+def test_a_small_body_is_one_block(connection, pipe):
+    """Though gunicorn holds a part of it: each block costs as much as a large one."""
+    assert bytes(reader_of(make_environ(connection)).read_into_pipe(pipe, 18)) == (
+        b"a part of the body"
+    )
+    assert pipe.is_empty()
+
+
+def test_what_goes_through_pipes_takes_no_memory_that_is_kept(connection, monkeypatch):
+    """It would be that of each thread, for as long as the process lives."""
+    monkeypatch.setattr("incoming_wsgi.body._buffers", None)
+    in_flight = InFlight(max_requests_per_upload=6, min_rate_bytes_s=0, stall_timeout_s=1)
+    environ = make_environ(connection, CONTENT_LENGTH="18")
+    body = RequestBody(environ, in_flight.begin(environ))
+    monkeypatch.setattr("incoming_wsgi.body.FIRST_BLOCK_BYTES", 4)
+    blocks = [bytes(in_memory(block)) for block in body.blocks(piped=True)]
+    body.close()
+    assert blocks == [b"a pa", b"rt of the body"]
 
 
 def test_never_more_than_the_body_goes_into_a_pipe(connection, pipe):

@@ -86,6 +86,7 @@ class PieceReader(FillingReader):
 
 class PipingReader(FillingReader):
     @abstractmethod
-    def read_into_pipe(self, pipe: Pipe, size: int) -> Piped | None:
-        """As `read`, but into an empty pipe, at most `size` bytes; fewer also if it is full. None
-        if there is no such way, or not for what comes next: then `read`."""
+    def read_into_pipe(self, pipe: Pipe, size: int) -> Block | Piped | None:
+        """As `read`, but into an empty pipe, at most `size` bytes; fewer also if it is full. What
+        the server has in memory already comes in memory, which is nobody else's. None if there is
+        no such way: then `read`."""

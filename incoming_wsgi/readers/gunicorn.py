@@ -22,7 +22,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
-from ..storage.base import Piped
+from ..storage.base import Block, Piped
 from .base import PipingReader
 from .pipes import CAN_SPLICE, Pipe
 
@@ -66,9 +66,11 @@ class GunicornReader(PipingReader):
         if ahead := self._socket.pending():
             self._framing.unreader.unread(self._socket.recv(ahead))
 
-    def read_into_pipe(self, pipe: Pipe, size: int) -> Piped | None:
-        if self._held or not self._can_splice:
+    def read_into_pipe(self, pipe: Pipe, size: int) -> Block | Piped | None:
+        if not self._can_splice:
             return None
+        if self._held:  # little: a buffer that is kept would be memory for each thread
+            return self.read(memoryview(bytearray(size)))
         if self._failure is not None:
             raise self._failure
         filled = 0
