@@ -102,6 +102,7 @@ class Body:
             if not block:
                 raise IncompleteBody(announced=self.length, arrived=self._arrived)
             yield block
+            del block  # where each is new memory, the next one can have this
             took_s = time.monotonic() - began
             if took_s < FAST_S:
                 size = min(size * 4, MAX_BLOCK_BYTES)

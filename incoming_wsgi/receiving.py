@@ -92,6 +92,7 @@ class Receiving:
                         digester.update(block)
                     progress.store(position, block)
                     position += len(block)
+                    del block  # see `Body.blocks`
                     progress.record_now_and_then()
                 _verify(digester, digest)
                 then = seal() if seal and position >= claim.gaps[-1][1] else None
