@@ -120,7 +120,7 @@ def measure_speed(given: Given) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     with at_work(given, given.size.bytes) as bench:
         results = {
-            **circumstances(bench.tools),
+            **circumstances(bench.tools, bench.tools.folder),
             "rounds": given.size.rounds,
             "gib": given.size.bytes / GIB,
             "rows": rows,

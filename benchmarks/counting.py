@@ -39,7 +39,7 @@ def count(tools: Tools, say: Callable[[str], None]) -> dict[str, Any]:
         say(f"{what}: {counts[-1]['instructions']:,.0f} instructions")
     version = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True)
     how = f"{version.stdout.strip()} --tool=callgrind"
-    return {**circumstances(tools), "how": how, "counts": counts}
+    return {**circumstances(tools, tools.folder), "how": how, "counts": counts}
 
 
 def _instructions(tools: Tools, kind: str, times: int) -> int:

@@ -49,7 +49,7 @@ QUICK = Extent(1_000, 10_000, at_once=(4, 16))
 def measure(bench: Bench, extent: Extent) -> dict[str, Any]:
     """Raises RuntimeError if an upload failed."""
     return {
-        **circumstances(bench.tools),
+        **circumstances(bench.tools, bench.tools.folder),
         "open": extent.open,
         "finished": extent.finished,
         "chunk_mib": AT_ONCE_CHUNK_BYTES // MIB,

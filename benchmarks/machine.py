@@ -28,11 +28,12 @@ ASK = (
 )
 
 
-def circumstances(tools: Tools) -> dict[str, Any]:
+def circumstances(tools: Tools, folder: Path) -> dict[str, Any]:
+    """`folder`: where uploads are stored."""
     return {
         "at": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
-        "machine": _describe(tools, tools.folder),
+        "machine": _describe(tools, folder),
     }
 
 
@@ -47,7 +48,6 @@ def _commit() -> str:
 
 
 def _describe(tools: Tools, folder: Path) -> dict[str, str]:
-    """`folder`: where uploads are stored."""
     processor = _first("/proc/cpuinfo", r"model name\s*: (.+)")
     memory_kib = int(_first("/proc/meminfo", r"MemTotal:\s*(\d+)"))
     return {

@@ -12,7 +12,6 @@ import random
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,13 +25,13 @@ sys.path.append(str(HERE.parent))
 
 from chromium import INSECURE_HOST, Chromium, chromium  # noqa: E402
 from commands import COMMANDS, install_clients, lacking  # noqa: E402
-from measuring import Meter  # noqa: E402
+from measuring import Meter, resident_mib  # noqa: E402
 from prepare import Tools, prepare  # noqa: E402
 from publish import load, save  # noqa: E402
 from rows import ROWS, Row  # noqa: E402
-from servers import Running  # noqa: E402
 from source import Source, WrongContent  # noqa: E402
-from table import describe_all, publish, table  # noqa: E402
+from starting import Running  # noqa: E402
+from table import circumstances_of_all, publish, table  # noqa: E402
 from warm import Pool  # noqa: E402
 
 GB = 1e9
@@ -96,7 +95,6 @@ def main(
         install_clients(tools)
     results = {
         **_measure(tools, rows, length=mib * MIB, rounds=rounds),
-        "at": time.strftime("%Y-%m-%d"),
         "rounds": rounds,
         "gib": mib / 1024,
     }
@@ -162,8 +160,8 @@ def _measure(tools: Tools, rows: Sequence[Row], *, length: int, rounds: int) -> 
                 else:
                     kept[row.key]["rounds"].append(figures)
                     click.echo(f"{number + 1} {row.key}: {_brief(figures)}")
-        machine = describe_all(tools, folder, chromium=bench.browser.version)
-    return {"machine": machine, "rows": list(kept.values())}
+        of_what = circumstances_of_all(tools, folder, chromium=bench.browser.version)
+    return {**of_what, "rows": list(kept.values())}
 
 
 @contextmanager
@@ -191,6 +189,7 @@ class _Bench:
         length = source.path.stat().st_size
         self._pool.hold(length)
         try:
+            idle_mib = resident_mib(running.pids)
             url = f"http://{host}:{running.port}/{row.page}.html"
             with self.browser.page(url, source.path) as page:
                 self._pool.release()
@@ -214,7 +213,7 @@ class _Bench:
             "browser_cpu_s_gb": browser_cpu_s / (length / GB),
             "browser_cpu_s": sending.browser_cpu_s,
             "server_cpu_s_gb": cost.cpu_s / (length / GB),
-            "rss_idle_mib": cost.rss_idle_mib,
+            "rss_idle_mib": idle_mib,
             "rss_peak_mib": cost.rss_peak_mib,
             "others": cost.others,
         }

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import servers
+import starting
 from prepare import Tools
-from servers import Command, Place
+from starting import Command, Place
 
 __all__ = ["COMMANDS", "install_clients", "lacking"]
 
@@ -37,7 +37,7 @@ def _sink(place: Place) -> list[list[str]]:
 
 
 COMMANDS: dict[str, Command] = {
-    "incoming": servers.gunicorn("incoming_app"),
+    "incoming": starting.gunicorn("incoming_app"),
     "tus": _tus,
     "sink": _sink,
 }

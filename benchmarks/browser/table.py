@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from machine import describe
+from machine import circumstances
 from prepare import Tools
 from report import fill_in, machine_table
-from summaries import quiet_rounds, summary, used_rounds
+from summaries import median, quiet_rounds, used_rounds, was_measured
 
-__all__ = ["describe_all", "publish", "table"]
+__all__ = ["circumstances_of_all", "publish", "table"]
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "performance.md"
@@ -23,13 +23,15 @@ CLIENTS = ("tus-js-client", "@uppy/core", "@uppy/tus")
 CONCERNED = ("Python", "SQLite", "incoming_wsgi", "gunicorn", "Node.js", "@tus/")
 
 
-def describe_all(tools: Tools, folder: Path, *, chromium: str) -> dict[str, str]:
-    """The machine, and the versions of everybody concerned; `folder`: where uploads are stored."""
-    machine = describe(tools, folder)
+def circumstances_of_all(tools: Tools, folder: Path, *, chromium: str) -> dict[str, Any]:
+    """With the versions of everybody concerned; `folder`: where uploads are stored."""
+    found = circumstances(tools, folder)
+    machine = found["machine"]
     versions = [each for each in machine["versions"].split(", ") if each.startswith(CONCERNED)]
     locked = json.loads((HERE / "package-lock.json").read_text())["packages"]
     versions += [f"{name} {locked[f'node_modules/{name}']['version']}" for name in CLIENTS]
-    return {**machine, "versions": ", ".join([chromium.replace("/", " "), *versions])}
+    machine["versions"] = ", ".join([chromium.replace("/", " "), *versions])
+    return found
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -38,10 +40,10 @@ def table(results: Mapping[str, Any]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
     failures = []
     for row in results["rows"]:
-        if row["rounds"]:
+        if was_measured(row):
             lines.append(f"| {' | '.join(_cells(row))} |")
         if row["failures"]:
-            failures.append(f"\n{row['title']}: {len(row['failures'])} runs failed.")
+            failures.append(f"\n{row['title']}: failed, no figures.")
     return "\n".join(lines + failures)
 
 
@@ -50,9 +52,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         row["title"],
         f"**{statistics.median(speeds):.0f}** ({min(speeds):.0f}–{max(speeds):.0f})",
-        f"{summary(row, 'browser_cpu_s_gb'):.2f}",
-        f"{summary(row, 'server_cpu_s_gb'):.2f}",
-        f"{summary(row, 'requests'):.0f}",
+        f"{median(row, 'browser_cpu_s_gb'):.2f}",
+        f"{median(row, 'server_cpu_s_gb'):.2f}",
+        f"{median(row, 'requests'):.0f}",
         f"{len(row['rounds'])} ({len(quiet_rounds(row))})",
     ]
 
