@@ -33,7 +33,7 @@ from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .in_flight import InFlight, RequestInFlight
 from .issuing import Terms
-from .responses import Answer, Headers, LastAnswer, error_answer, json_answer, text_answer
+from .responses import Answer, Headers, error_answer, json_answer, last_answer, text_answer
 from .storage.base import Storage
 from .storage.file import FileStorage
 from .tickets.base import TicketStore
@@ -272,7 +272,7 @@ class Incoming:
         if path.startswith("frontend/"):
             headers += self._cors.headers(environ)
         parts = answer.with_headers(headers)(environ, start_response)
-        return LastAnswer(parts) if in_flight.is_cut_off else parts
+        return last_answer(parts) if in_flight.is_cut_off else parts
 
     def _answer(self, environ: WSGIEnvironment, in_flight: RequestInFlight, path: str) -> Answer:
         body: Body | None = None

@@ -22,10 +22,10 @@ __all__ = [
     "NO_STORE",
     "Answer",
     "Headers",
-    "LastAnswer",
     "error_answer",
     "has_already",
     "json_answer",
+    "last_answer",
     "text_answer",
 ]
 
@@ -58,22 +58,16 @@ class Answer:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
 
 
-class LastAnswer:
+def last_answer(parts: Iterable[bytes]) -> Iterator[bytes]:
     """An answer as a server sends it, on a connection on which nothing is to follow.
 
     Where in what a client still sends its next request begins nobody knows: what a server took for
     one would be a piece of somebody's file. An application has no other way to say so (PEP 3333
-    leaves `Connection` to the server) than to fail when the answer has been sent.
+    leaves `Connection` to the server) than to fail when the answer has been given.
     """
-
-    def __init__(self, parts: Iterable[bytes]) -> None:
-        self._parts = parts
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._parts)
-
-    def close(self) -> None:
-        raise ConnectionResetError(errno.ECONNRESET, "the body of this request was cut off")
+    yield from parts
+    yield b""  # with no part at all a server would not have begun to answer
+    raise ConnectionResetError(errno.ECONNRESET, "the body of this request was cut off")
 
 
 def text_answer(text: str, *, status: int = 200, headers: Headers = ()) -> Answer:

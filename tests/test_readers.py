@@ -195,8 +195,10 @@ def test_without_a_socket_for_the_trial_they_are_not(connection, monkeypatch):
         raise OSError(errno.EMFILE, "Too many open files")
 
     environ = make_environ(connection)
-    monkeypatch.setattr(socket, "socketpair", refuse)
-    assert type(reader_of(environ)).__name__ == "PlainReader"
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socketpair", refuse)
+        assert type(reader_of(environ)).__name__ == "PlainReader"
+    assert type(reader_of(environ)).__name__ == "GunicornReader"  # the next time
 
 
 def test_parts_that_are_away_are_not(connection, monkeypatch):
@@ -323,6 +325,49 @@ def test_a_connection_that_does_not_block_has_no_pipe(connection, pipe):
     reader = reader_of(make_environ(connection))
     assert reader.read_into_pipe(pipe, 18) is None
     assert read(reader) == b"a part of the body"
+
+
+def clock_of(calls):
+    """A tenth of a second for each of `calls`."""
+    return SimpleNamespace(monotonic=lambda: 0.1 * len(calls))
+
+
+def test_a_pipe_is_not_waited_for_until_it_is_full(connection, pipe, monkeypatch):
+    reader = reader_of(make_environ(connection))
+    read(reader, 7)
+    real, calls = Pipe.fill, []
+
+    def fill(self, source, size):
+        calls.append(size)
+        return real(self, source, 1)
+
+    monkeypatch.setattr(Pipe, "fill", fill)
+    for room in ("base", "gunicorn"):
+        monkeypatch.setattr(f"incoming_wsgi.readers.{room}.time", clock_of(calls))
+    assert bytes(in_memory(reader.read_into_pipe(pipe, 11))) == b"of "
+
+
+def test_nor_a_buffer(pair, monkeypatch):
+    """If the kernel waited for all of it in one call, nobody could look after what has come."""
+    ours, peer = pair
+    calls = []
+    sent = CONTENT[: 3 * 128 * 1024]
+    sender = threading.Thread(target=peer.sendall, args=(sent,))
+    sender.start()
+    unreader = SocketUnreader(ours)
+    body = Body(LengthReader(unreader, MIB))
+    environ = {"wsgi.input": body, "gunicorn.socket": ours, "SERVER_PROTOCOL": "HTTP/1.1"}
+    reader = reader_of(environ, MIB)
+    real = type(reader).fill
+
+    def fill(self, buffer):
+        calls.append(len(buffer))
+        return real(self, buffer)
+
+    monkeypatch.setattr(type(reader), "fill", fill)
+    monkeypatch.setattr("incoming_wsgi.readers.base.time", clock_of(calls))
+    assert read(reader, MIB) == sent
+    sender.join(10)
 
 
 def test_a_unix_socket_has_no_pipe(pipe):

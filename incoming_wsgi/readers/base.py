@@ -9,10 +9,22 @@ from typing import Any
 from ..storage.base import Block, Piped
 from .pipes import Pipe
 
-__all__ = ["FillingReader", "PieceReader", "PipingReader", "PlainReader", "Reader"]
+__all__ = [
+    "FillingReader",
+    "PieceReader",
+    "PipingReader",
+    "PlainReader",
+    "Reader",
+    "is_soon_after",
+]
 
 PIECE_BYTES = 64 * 1024
 LONG_S = 0.25  # for one block: then what has come of it is looked after, however little it is
+
+
+def is_soon_after(began: float) -> bool:
+    """Whether a block that was begun then may go on."""
+    return time.monotonic() - began < LONG_S
 
 
 class Reader(ABC):
@@ -55,7 +67,7 @@ class FillingReader(Reader):
             raise self._failure
         filled = 0
         began = time.monotonic()
-        while filled < len(buffer) and (not filled or time.monotonic() - began < LONG_S):
+        while filled < len(buffer) and (not filled or is_soon_after(began)):
             try:
                 size = self.fill(buffer[filled:])
             except BaseException as exc:

@@ -18,16 +18,19 @@ import errno
 import os
 import socket
 import sys
+import time
 from functools import cache
 from io import BytesIO
 from typing import Any
 
 from ..storage.base import Block, Piped
-from .base import PipingReader
+from .base import PipingReader, is_soon_after
 from .pipes import CAN_SPLICE, Pipe
 
 __all__ = ["GunicornReader", "find_gunicorn_reader"]
 
+# In one call: a slow line has to be looked after in between.
+WAIT_FOR_BYTES = 128 * 1024
 # What a system says that has no splice for these sockets, or does not let this process have it.
 IS_REFUSED = (errno.EINVAL, errno.ENOSYS, errno.EPERM)
 
@@ -55,7 +58,8 @@ class GunicornReader(PipingReader):
             self._held = self._held[size:]
             return size
         # The size is said: without it the TLS sockets of gevent read nothing.
-        received: int = self._socket.recv_into(buffer, len(buffer), self._flags)
+        size = min(len(buffer), WAIT_FOR_BYTES)
+        received: int = self._socket.recv_into(buffer, size, self._flags)
         self._framing.length -= received
         if self._is_tls and not self._framing.length:
             self._leave_what_follows()
@@ -74,7 +78,8 @@ class GunicornReader(PipingReader):
         if self._failure is not None:
             raise self._failure
         filled = 0
-        while filled < size:
+        began = time.monotonic()
+        while filled < size and (not filled or is_soon_after(began)):
             try:
                 moved = pipe.fill(self._socket.fileno(), size - filled)
             except BaseException as exc:
@@ -103,7 +108,12 @@ def find_gunicorn_reader(environ: dict[str, Any], body: Any, length: int) -> Gun
         "HTTP/1.0",
     ):
         return None
-    if not _is_as_known(body, environ.get("gunicorn.socket")) or not _try_out():
+    if not _is_as_known(body, environ.get("gunicorn.socket")):
+        return None
+    try:
+        if not _try_out():
+            return None
+    except OSError:
         return None
     if body.reader.length + body.buf.tell() != length:
         return None
@@ -146,14 +156,12 @@ def _take_held(body: Any) -> bytes:
 
 @cache
 def _try_out() -> bool:
-    """Whether gunicorn's parts do with a body and the request behind it what this room believes."""
+    """Whether gunicorn's parts do with a body and the request behind it what this room believes.
+    Raises OSError if there is no socket to try them with: then nobody knows yet."""
     classes = _find_classes()
     assert classes is not None
     body_class, length_reader, unreader_class = classes
-    try:
-        ours, peer = socket.socketpair()
-    except OSError:  # too many are open
-        return False
+    ours, peer = socket.socketpair()
     try:
         peer.sendall(b"ing next")
         peer.shutdown(socket.SHUT_WR)  # a reader that wants more than there is must not wait for it

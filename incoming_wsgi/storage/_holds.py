@@ -29,7 +29,7 @@ __all__ = ["ByteHolds", "FileHolds", "Holds", "can_lock_bytes"]
 OLD_S = 86400.0
 LAST_BYTE = 2**63 - 2  # of those that can be locked
 FLOCK = "hhqqi"  # fcntl(2): struct flock
-NO_SUCH_LOCKS = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS)
+NO_SUCH_LOCKS = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class FileHolds:

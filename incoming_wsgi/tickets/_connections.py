@@ -87,10 +87,20 @@ class Connections:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._free: deque[_Holder] = deque()
-        self.turn = threading.RLock()
-        """For who writes: had before a connection, so that those who wait need none. In a child of
-        a fork it is a new one; then nobody writes."""
+        self._turns: dict[int, threading.RLock] = {}  # by process
         _stores.add(self)
+
+    @property
+    def turn(self) -> threading.RLock:
+        """For who writes: had before a connection, so that those who wait need none.
+
+        Made at its first use in a process. A child of a fork may have replaced threads by then
+        (gevent), and one of its parent's may be had by a thread that is not there.
+        """
+        return self._turns.setdefault(os.getpid(), threading.RLock())
+
+    def forget_turns(self) -> None:
+        self._turns = {}
 
     def use(self) -> _Holder:
         """One that nobody else uses, for a `with`."""
@@ -147,9 +157,8 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    # A thread that is not here may have had the turn, waiting for a connection.
     for store in _stores:
-        store.turn = threading.RLock()
+        store.forget_turns()  # a process id may come again
     _after_fork()
 
 

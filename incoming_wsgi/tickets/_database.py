@@ -41,7 +41,8 @@ sees it at its own next sync. What is left are
 * a machine that crashes in the moment between the error and the end of writing again, after another
   process has opened the log anew, and has committed, in that moment;
 * the same for longer, if the disk refuses what is written again, or its process dies before;
-* a file system that, having failed to write something, forgets it in memory too (ext4 does not).
+* a file system that, having failed to write something, forgets it in memory too. (ext4 does not
+  after an error of the disk.)
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ import errno
 import os
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -146,7 +148,7 @@ class Database:
                 finally:
                     end_turn(connection.turn)
                 if connection.durable:
-                    turn.release()  # the next one begins meanwhile
+                    _release(turn)  # the next one begins meanwhile
                     self._sync(connection)
         except _LogTorn as exc:
             raise self._not_synced(exc) from exc
@@ -155,10 +157,7 @@ class Database:
         except sqlite3.DatabaseError as exc:
             raise self._translated(exc) from exc
         finally:
-            try:  # noqa: SIM105 - which might be interrupted before it begins
-                turn.release()
-            except RuntimeError:  # it is not this thread's, or not any more
-                pass
+            _release(turn)
 
     def sync(self) -> None:
         """What has been committed so far, by whomever, survives a power failure from now on."""
@@ -209,6 +208,8 @@ class Database:
                 f"The ticket database has not reached the disk, and cannot: {exc.strerror}"
             ) from exc
         self._is_log_torn = False
+        # Descriptors that are older than the error would report it once more, each of them.
+        self._connections.close()
 
     def close(self) -> None:
         self._connections.close()
@@ -277,6 +278,14 @@ class Database:
 
     def _busy(self, why: object) -> Unavailable:
         return Unavailable(f"The ticket database was busy for {BUSY_TIMEOUT_S:g} s or more: {why}")
+
+
+def _release(turn: threading.RLock) -> None:
+    """Also if it is not this thread's, or not any more."""
+    try:  # noqa: SIM105 - which might be interrupted before it begins
+        turn.release()
+    except RuntimeError:
+        pass
 
 
 def _set_journal(connection: sqlite3.Connection, journal: str) -> str:

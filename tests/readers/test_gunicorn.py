@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import random
 import re
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -264,6 +265,19 @@ def test_a_digest_under_gevent_that_came_after_the_app(tmp_path):
             wire.send(put(path, 0, content, len(content) + 1, digest_header(content)), content)
             assert wire.read_answer().facts["received"] == [[0, len(content)]]
         assert stored(server, path) == content
+
+
+def test_greenlets_that_write_at_once_after_a_fork(tmp_path):
+    """The lock for which they wait must be of gevent's, though the app was there before."""
+    with start(tmp_path, "gevent", "--preload", "--workers", "2") as server:
+
+        def ask(_) -> set[int]:
+            with requests.Session() as session:
+                url, said = server.url + "/backend/new_upload", {"signalFinishURL": "http://x.y/"}
+                return {session.post(url, said, timeout=30).status_code for _ in range(40)}
+
+        with ThreadPoolExecutor(16) as clients:
+            assert set().union(*clients.map(ask, range(16))) == {200}
 
 
 def test_a_client_that_asks_first(any_server):
