@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import BadRequest, IncompleteBody, LengthRequired, TooLarge
 from .in_flight import RequestInFlight
-from .readers.base import PipingReader
+from .readers.base import LONG_S, PipingReader
 from .readers.buffers import BUFFER_BYTES, Buffers
 from .readers.choice import find_reader
 from .readers.pipes import Pipe, Pipes
@@ -31,7 +31,6 @@ FIRST_BLOCK_BYTES = 64 * KIB
 MIN_BLOCK_BYTES = 4 * KIB
 MAX_BLOCK_BYTES = BUFFER_BYTES
 FAST_S = 0.05
-SLOW_S = 0.25
 MAX_DIGITS = 19  # of 2**63 - 1; int() takes its time for thousands
 MAX_TEXT = 4096  # characters of a file name, a relative path, a type, a reason, a parameter
 
@@ -106,7 +105,7 @@ class Body:
             took_s = time.monotonic() - began
             if took_s < FAST_S:
                 size = min(size * 4, MAX_BLOCK_BYTES)
-            elif took_s > SLOW_S:
+            elif took_s > LONG_S:
                 size = max(size // 4, MIN_BLOCK_BYTES)
 
     def read_all(self, max_bytes: int) -> bytes:

@@ -33,7 +33,7 @@
 
 `code` is stable and meant for programs, `status` is the HTTP status that fits, the evidence stands
 in attributes and is repeated in `evidence()` for machine-readable answers. Raise where it is known;
-`app.py` alone turns one into a response. A programmer's mistake is a TypeError or ValueError
+`web.py` alone turns one into a response. A programmer's mistake is a TypeError or ValueError
 instead, and comes at construction.
 """
 

@@ -1,7 +1,7 @@
 """What goes back to a client: one small value, which is itself the WSGI application that sends it.
 
 Every answer of this application is one of these, whoever gives it: so what all of them carry can be
-added in one place, `app.py`, and HEAD, lengths and empty bodies are right for all.
+added in one place, `web.py`, and HEAD, lengths and empty bodies are right for all.
 """
 
 from __future__ import annotations

@@ -68,11 +68,12 @@ FLOORS = (
         ("body", "cors"),
     ),
     (("dialects.native", "backend_api", "assets"),),
-    ("app",),
+    ("web", "app"),
     (
         "",  # the package itself: the public names
         ("exchange", "logs", "standalone", "testing.storage", "testing.upkeep"),
-        ("remote", "serving", "options", "wsgi", "testing.tickets"),
+        ("remote", "serving", "options", "wsgi", "testing.claims"),
+        "testing.tickets",
         "testing",
         "sending",
         ("client", "cli_common"),

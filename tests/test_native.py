@@ -883,7 +883,7 @@ def test_servers_that_lose_the_running_read_are_read_in_small_blocks(app, incomi
             return super().read(size)
 
     length = 3 * 1024 * 1024
-    incoming.settings = incoming._native._settings = Settings()
+    incoming._web._settings = incoming._web._native._settings = Settings()
     environ = {
         "wsgi.input": Lossy(b"x" * 1_000_000),
         "CONTENT_LENGTH": str(length),

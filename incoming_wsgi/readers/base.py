@@ -10,6 +10,7 @@ from ..storage.base import Block, Piped
 from .pipes import Pipe
 
 __all__ = [
+    "LONG_S",
     "FillingReader",
     "PieceReader",
     "PipingReader",

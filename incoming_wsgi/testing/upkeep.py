@@ -1,4 +1,4 @@
-"""The second half of the contract of `tickets/base.py`: admission, syncing, and the chores."""
+"""A part of the contract of `tickets/base.py`: admission, syncing, and the chores."""
 
 from __future__ import annotations
 

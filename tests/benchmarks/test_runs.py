@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tools import program
 
 HOME = Path(__file__).parent.parent.parent
 # At the end: a room there must not hide one of the tests' own with the same name.
@@ -25,7 +25,12 @@ from source import Source, WrongContent  # noqa: E402
 from workloads import WORKLOADS, Workload  # noqa: E402
 
 KIB = 1024
-NEEDS_CC = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+NEEDS_CC = pytest.mark.usefixtures("compiler")
+
+
+@pytest.fixture
+def compiler():
+    return program("cc")
 
 
 # what was stored
