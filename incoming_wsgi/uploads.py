@@ -61,14 +61,23 @@ class Upload:
     max_length_bytes: int | None = None
     accept: str | None = None  # the types that it takes, see file_types.py
     idle_timeout_s: float | None = None  # None: that of the settings
+    wants_sha256: bool = False  # the file's SHA-256 is to be known before the handover
     # the file: what the client said
     filename: str | None = None  # as it came, for comparing; use `safe_filename`
     length: int | None = None  # None: not yet known
     content_type: str | None = None
     last_modified: int | None = None  # milliseconds, as browsers count
     relative_path: str | None = None  # in a folder that was chosen; use `safe_relative_path`
+    expected_sha256: str | None = None  # of the whole file, lower-case hex; the ticket may know it
+    metadata: str | None = None  # the Upload-Metadata of a tus client, as it came
+    # what a client says of how the bytes come
+    more_may_come: bool = False  # though the length is reached: until it says that this is all
+    concat: str | None = None  # the Upload-Concat of a tus client, as it came
+    part_of: str | None = None  # the ticket that was brought for this part
+    parts: str | None = None  # ids, with blanks between them, of what this is to be made of
     # what is stored
     received: RangeSet = field(default_factory=RangeSet)
+    sha256: str | None = None  # of the whole file, as far as we know it; lower-case hex
     # the handover
     delivery_id: str = ""
     attempt: int = 0  # how many times the app has been called
@@ -98,9 +107,16 @@ class Upload:
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
+    def is_part(self) -> bool:
+        """A partial upload of tus: a piece of another, which is never handed over by itself."""
+        return self.concat == "partial"
+
+    @property
     def is_complete(self) -> bool:
-        """Nothing is missing. False as long as the length is unknown."""
-        return self.received.total_bytes == self.length
+        """Nothing is missing, nor will anything follow. False as long as the length is unknown."""
+        return (
+            self.received.total_bytes == self.length and not self.more_may_come and not self.is_part
+        )
 
     @property
     def missing(self) -> tuple[tuple[int, int], ...]:

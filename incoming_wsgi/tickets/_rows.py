@@ -50,6 +50,7 @@ _INSERT_UPLOAD = (
 _VALUES = attrgetter(*COLUMNS)
 _STATES = {state.value: state for state in UploadState}  # a tenth of what the class takes
 _NOTHING = RangeSet()
+_TRUTHS = ("remove_file_when_finished", "wants_sha256", "more_may_come", "notified")
 
 Row = tuple[Any, ...]
 Follow = Callable[[Upload], "Then | None"]
@@ -78,8 +79,8 @@ def to_upload(connection: sqlite3.Connection, row: Row, *, added: int = 0) -> Up
     see `loaded`. `added`: bytes that have been recorded since the row was read."""
     values = dict(zip(COLUMNS, row[_ID:], strict=True))
     values["state"] = _STATES[values["state"]]
-    values["remove_file_when_finished"] = bool(values["remove_file_when_finished"])
-    values["notified"] = bool(values["notified"])
+    for name in _TRUTHS:
+        values[name] = bool(values[name])
     received = _NOTHING
     if total_bytes := row[BYTES_RECEIVED] + added:
         if total_bytes == values["length"]:  # then they are one

@@ -127,6 +127,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         *_add_up("ranges", "bytes_received"),
         *_add_up("synced", "bytes_synced"),
     ),
+    (
+        "ALTER TABLE uploads ADD COLUMN wants_sha256 INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE uploads ADD COLUMN expected_sha256 TEXT",
+        "ALTER TABLE uploads ADD COLUMN sha256 TEXT",
+        "ALTER TABLE uploads ADD COLUMN metadata TEXT",
+        "ALTER TABLE uploads ADD COLUMN more_may_come INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE uploads ADD COLUMN concat TEXT",
+        "ALTER TABLE uploads ADD COLUMN part_of TEXT",
+        "ALTER TABLE uploads ADD COLUMN parts TEXT",
+        "CREATE INDEX uploads_by_part_of ON uploads (part_of) WHERE part_of IS NOT NULL",
+        "CREATE INDEX uploads_by_parts ON uploads (parts) WHERE parts IS NOT NULL",
+        # Who has such a claim may record what he has written, and write nothing more.
+        "ALTER TABLE claims ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 
