@@ -19,7 +19,6 @@ from urllib.parse import parse_qsl
 
 from webob import Request
 
-from .admission import MAX_LENGTH
 from .body import MAX_TEXT, Body, parse_length, shown
 from .config import Settings, parse_bool
 from .engine import CANCELLED_BY_BACKEND, Engine
@@ -34,7 +33,7 @@ from .errors import (
 )
 from .issuing import Terms
 from .responses import Answer, json_answer, text_answer
-from .uploads import public_facts
+from .uploads import MAX_LENGTH, public_facts
 
 __all__ = ["BackendAPI"]
 

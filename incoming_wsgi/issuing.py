@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .admission import MAX_LENGTH
 from .config import MAX_SECONDS, Settings
 from .errors import BadRequest
 from .file_types import is_accept
 from .hosts import Origin, is_among
 from .uploads import (
+    MAX_LENGTH,
     Upload,
     is_http_url,
     is_text,

@@ -21,6 +21,7 @@ from .ranges import RangeSet
 from .states import UploadState
 
 __all__ = [
+    "MAX_LENGTH",
     "ChunkDigest",
     "Upload",
     "is_http_url",
@@ -32,6 +33,8 @@ __all__ = [
     "without_surrogates",
 ]
 
+# The widest integer of SQLite, JSON numbers aside; 8 EiB is more than any file system has.
+MAX_LENGTH = 2**63 - 1
 UPLOAD_ID_PATTERN = (
     r"[A-Za-z0-9_-]+"  # a %2F in a path is decoded by some servers and not by others
 )
