@@ -175,15 +175,16 @@ def _read_answer(response: requests.Response) -> bytes:
     """As much of the body as counts."""
     body = b""
     try:
-        for piece in response.iter_content(WORD_BYTES):
-            body += piece
+        # One by one: of an answer that breaks off larger pieces would be lost.
+        for byte in response.iter_content(1):
+            body += byte
             wanted = MAX_REFUSAL_BYTES if _may_refuse(body) else WORD_BYTES
             if len(body) >= wanted:
                 break
     except Exception:
         if not body.startswith(REFUSED):  # the reason may be cut short, the word has come
             raise
-    return body[:MAX_REFUSAL_BYTES]
+    return body
 
 
 def _may_refuse(body: bytes) -> bool:
