@@ -47,7 +47,7 @@ from .handover import OnCancelled, OnFinished
 from .log_ids import ShortIds
 from .names import safe_filename
 from .states import UploadState
-from .taking import CompleteUpload
+from .taking import CompleteUpload, Refused
 from .uploads import Upload
 
 __version__ = "0.2.0"
@@ -78,6 +78,7 @@ __all__ = [
     "OnCancelled",
     "OnFinished",
     "RangeNotSatisfiable",
+    "Refused",
     "Settings",
     "StorageError",
     "StorageFull",

@@ -125,6 +125,8 @@ class Incoming:
         idle_timeout_s: float | None = None,
         length: int | None = None,
         filename: str | None = None,
+        sha256: str | None = None,
+        wants_sha256: bool = False,
     ) -> str:
         """Issue a ticket and return its id, for the page.
 
@@ -138,6 +140,9 @@ class Incoming:
         `length`, `filename`: if known already, for clients that do not declare a file themselves.
         Another name may still be declared, and another length up to `max_length_bytes`, which is
         `length` if you do not say.
+        `sha256`: of the whole file, in hexadecimal, if known already. A file that has another one
+        is never handed over: its upload is FAILED.
+        `wants_sha256`: whether the app is to be told the file's SHA-256 in any case.
 
         Raises BadRequest for what cannot be, such as a URL that cannot be called; TooManyUploads if
         the owner has as many as he may; StorageFull if there is no room for `length`; TypeError
@@ -155,6 +160,8 @@ class Incoming:
             idle_timeout_s=idle_timeout_s,
             length=length,
             filename=filename,
+            expected_sha256=sha256,
+            wants_sha256=wants_sha256,
         )
         return self._engine.new_upload(terms).id
 

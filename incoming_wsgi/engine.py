@@ -56,6 +56,8 @@ class Declaration:
     content_type: str | None = None
     last_modified: int | None = None
     relative_path: str | None = None
+    expected_sha256: str | None = None  # of the whole file, lower-case hex
+    metadata: str | None = None  # the Upload-Metadata of a tus client, as it came
 
 
 class Engine:
@@ -134,6 +136,7 @@ class Engine:
             if upload.state is not UploadState.CREATED:
                 _check_same_file(upload, declaration)
                 return {**_still_unknown(upload, declaration), **self._activity(upload)}
+            _check_same_sha256(upload, declaration)
             self._admission.check_length(declaration.length, upload.max_length_bytes)
             said: dict[str, Any] = {
                 "length": declaration.length,
@@ -141,6 +144,8 @@ class Engine:
                 "content_type": declaration.content_type,
                 "last_modified": declaration.last_modified,
                 "relative_path": declaration.relative_path,
+                "expected_sha256": upload.expected_sha256 or declaration.expected_sha256,
+                "metadata": declaration.metadata,
             }
             declared = replace(upload, **said)
             self._admission.check_type(declared)
@@ -293,12 +298,29 @@ def _check_same_file(upload: Upload, declaration: Declaration) -> None:
         expected, provided = getattr(upload, what), getattr(declaration, what)
         if expected is not None and provided is not None and expected != provided:
             raise FileChanged(what=what, expected=expected, provided=provided)
+    _check_same_sha256(upload, declaration)
+
+
+def _check_same_sha256(upload: Upload, declaration: Declaration) -> None:
+    """Once said it stays, whoever said it, and also if another file may still be declared: it could
+    be the web app that insists on it."""
+    expected = upload.expected_sha256 or upload.sha256
+    provided = declaration.expected_sha256
+    if expected is not None and provided is not None and expected != provided:
+        raise FileChanged(what="sha256", expected=expected, provided=provided)
 
 
 def _still_unknown(upload: Upload, declaration: Declaration) -> Mapping[str, Any]:
     """What a client says for the first time though it has sent bytes before."""
     return {
         name: getattr(declaration, name)
-        for name in ("filename", "content_type", "last_modified", "relative_path")
+        for name in (
+            "filename",
+            "content_type",
+            "last_modified",
+            "relative_path",
+            "expected_sha256",
+            "metadata",
+        )
         if getattr(upload, name) is None and getattr(declaration, name) is not None
     }

@@ -27,7 +27,7 @@ from ..errors import BadRequest, ChunkTooLarge, IncomingError, LengthRequired, M
 from ..ranges import Range
 from ..responses import NO_STORE, Answer, Headers, has_already, json_answer
 from ..states import UploadState
-from ..uploads import ChunkDigest, Upload, without_surrogates
+from ..uploads import ChunkDigest, Upload, parse_sha256, without_surrogates
 
 __all__ = ["ALLOWED_METHODS", "NativeDialect"]
 
@@ -140,6 +140,7 @@ class NativeDialect:
             "max_chunk_bytes": self._settings.max_chunk_bytes,
             "send_ahead": self._settings.send_ahead,
             "expires_at": None if upload.expires_at is None else _timestamp(int(upload.expires_at)),
+            "sha256": upload.sha256,
             "reason": upload.reason,
             # Whether the app knows that it was cancelled. Tried once counts: a page must not wait
             # for an app that is down.
@@ -196,6 +197,7 @@ def _parse_declaration(body: bytes) -> Declaration:
         last_modified=None if last_modified is None else int(last_modified),
         # Browsers have "" for a file that was not chosen with a folder.
         relative_path=_text("relative_path", said.get("relative_path")) or None,
+        expected_sha256=_sha256(said.get("sha256")),
     )
 
 
@@ -241,6 +243,13 @@ def _text(name: str, value: object) -> str | None:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise BadRequest(f"{name} must be a text of at most {MAX_TEXT} characters")
     return without_surrogates(value)
+
+
+def _sha256(value: object) -> str | None:
+    sha256 = parse_sha256(value)
+    if value is not None and sha256 is None:
+        raise BadRequest(f"sha256 is {shown(value)}; it must be 64 hexadecimal digits")
+    return sha256
 
 
 def _parse_query(environ: Mapping[str, Any]) -> dict[str, str]:
