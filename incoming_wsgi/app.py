@@ -16,18 +16,19 @@ from .engine import CANCELLED_BY_BACKEND, Engine
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .issuing import Terms
+from .rights import Authorize, AuthorizeCreation, Rights
 from .storage.base import Storage
 from .storage.file import FileStorage
 from .tickets.base import TicketStore
 from .tickets.sqlite import SQLiteTicketStore
 from .uploads import Upload
-from .web import Authorize, Web
+from .web import Web
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
 
-__all__ = ["Authorize", "Incoming"]
+__all__ = ["Incoming"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -39,6 +40,8 @@ class Incoming:
     `on_finished`   takes a complete file, in this process; for tickets without a callback URL.
     `on_cancelled`  learns of uploads that will not come; likewise.
     `authorize`     an additional right for every action of a client, see `Authorize`.
+    `authorize_creation`   makes tickets for clients that create uploads by themselves, such as
+                    those of tus, and bring none; see `AuthorizeCreation`. Without it they must.
     `storage`, `tickets`   other back ends than files and SQLite.
     Every other keyword is a setting: see `config.Settings` or docs/settings.md.
 
@@ -54,6 +57,7 @@ class Incoming:
         on_finished: OnFinished | None = None,
         on_cancelled: OnCancelled | None = None,
         authorize: Authorize | None = None,
+        authorize_creation: AuthorizeCreation | None = None,
         storage: Storage | None = None,
         tickets: TicketStore | None = None,
         **settings: Unpack[SettingKeywords],
@@ -62,6 +66,7 @@ class Incoming:
             ("on_finished", on_finished),
             ("on_cancelled", on_cancelled),
             ("authorize", authorize),
+            ("authorize_creation", authorize_creation),
         ):
             if function is not None and not callable(function):
                 raise TypeError(f"{name} must be a function, not {function!r}")
@@ -108,7 +113,7 @@ class Incoming:
             tickets=tickets,
             storage=storage,
             settings=self.settings,
-            authorize=authorize,
+            rights=Rights(self._engine, authorize, authorize_creation),
         )
 
     # for the web app that embeds it

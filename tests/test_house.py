@@ -54,21 +54,26 @@ FLOORS = (
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (
-        ("admission", "digesting", "ending", "file_digests", "threads"),
+        ("admission", "agreement", "digesting", "ending", "file_digests", "threads"),
         ("issuing", "receiving", "completion"),
-        "last_bytes",
+        ("last_bytes", "outcomes"),
         ("engine", "housekeeping"),
         "background",
     ),
     (
-        ("in_flight", "responses"),
+        ("in_flight", "responses", "rights"),
         ("readers.buffers", "readers.pipes"),
         "readers.base",
         ("readers.gunicorn", "readers.standard"),
         "readers.choice",
         ("body", "cors"),
     ),
-    (("dialects.native", "backend_api", "assets"),),
+    (
+        ("dialects.request", "dialects.superset"),
+        "dialects.creation",
+        ("dialects.native", "dialects.tus"),
+        ("dialects.choice", "backend_api", "assets"),
+    ),
     ("web", "app"),
     (
         "",  # the package itself: the public names
