@@ -29,7 +29,7 @@ from ..errors import (
     WrongState,
 )
 from ..outcomes import check_outcome
-from ..responses import NO_STORE, Answer, Headers, error_answer
+from ..responses import NO_STORE, Answer, Headers, error_answer, text_answer
 from ..rights import Rights
 from ..states import UploadState, takes_bytes
 from ..uploads import Upload
@@ -144,9 +144,10 @@ class TusDialect:
 
     def _created(self, request: Request, upload: Upload) -> Answer:
         upload = self._wait(upload)
-        return Answer(
-            201,
-            (
+        return text_answer(
+            "",
+            status=201,
+            headers=(
                 ("Location", self._creation.locate(request, upload.id)),
                 *offset_headers(upload),
                 *expiry_headers(upload),
@@ -159,9 +160,9 @@ class TusDialect:
         self._rights.check(request.environ, upload_id, "query")
         request.in_flight.end_others(upload_id)
         upload = self._wait(self._engine.settle(upload_id))
-        return Answer(
-            200,
-            (
+        return text_answer(
+            "",
+            headers=(
                 *progress_headers(
                     upload,
                     draft=self._settings.ietf_draft,
