@@ -58,6 +58,8 @@ EXTENSIONS = (
 RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
 VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
 ALLOWED_METHODS = ("POST", "HEAD", "PATCH", "DELETE", "OPTIONS")
+# For older requests of this process, whose line was shut, to record what had arrived.
+ENDING_S = 1.0
 CANCELLED_BY_CLIENT = "cancelled by the user"
 METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)  # visible characters but the comma
 PARTIAL = "partial"
@@ -158,7 +160,7 @@ class TusDialect:
 
     def query(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "query")
-        request.in_flight.end_others(upload_id)
+        request.in_flight.end_others(upload_id, wait_s=ENDING_S)
         upload = self._wait(self._engine.settle(upload_id))
         return text_answer(
             "",
@@ -194,7 +196,7 @@ class TusDialect:
 
     def cancel(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "cancel")
-        request.in_flight.end_others(upload_id)
+        request.in_flight.end_others(upload_id, wait_s=ENDING_S)
         self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
         return Answer(204, RESUMABLE)
 
