@@ -51,6 +51,7 @@ FLOORS = (
             "tickets._schema",
             "tickets._synced",
         ),
+        "storage._joining",
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (
@@ -71,7 +72,8 @@ FLOORS = (
     ("web", "app"),
     (
         "",  # the package itself: the public names
-        ("exchange", "logs", "standalone", "testing.storage", "testing.upkeep"),
+        ("exchange", "logs", "standalone", "testing.joining", "testing.upkeep"),
+        "testing.storage",
         ("remote", "serving", "options", "wsgi", "testing.claims"),
         "testing.tickets",
         "testing",
