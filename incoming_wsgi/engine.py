@@ -131,6 +131,7 @@ class Engine:
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
+            _check_takes_bytes_itself(upload)
             if upload.state is not UploadState.CREATED:
                 _check_same_file(upload, declaration)
                 return {**_still_unknown(upload, declaration), **self._activity(upload)}
@@ -179,6 +180,7 @@ class Engine:
 
         def decide(upload: Upload) -> Mapping[str, Any]:
             _check_not_gone(upload)
+            _check_takes_bytes_itself(upload)
             if upload.length is None:
                 self._admission.check_length(length, upload.max_length_bytes)
             elif upload.length != length:
@@ -234,6 +236,9 @@ class Engine:
         is being handed over or is finished."""
 
         def decide(upload: Upload) -> Mapping[str, Any]:
+            if upload.is_part and not takes_bytes(upload.state):
+                # It belongs to the upload that is made of it: cancel that.
+                raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
             return self._completion.cancelled(upload, reason=reason, tell_app=tell_app)
 
         try:
@@ -286,6 +291,12 @@ def _has_all_that_is_missing(claim: WriteClaim) -> bool:
 def _check_not_gone(upload: Upload) -> None:
     if upload.state is UploadState.CANCELLED:
         raise UploadGone(reason=upload.reason or "")
+
+
+def _check_takes_bytes_itself(upload: Upload) -> None:
+    """One that is made of parts has its bytes from them alone."""
+    if takes_bytes(upload.state) and upload.parts is not None:
+        raise WrongState(state=upload.state.value, event=Event.STORE.value)
 
 
 def _check_same_file(upload: Upload, declaration: Declaration) -> None:

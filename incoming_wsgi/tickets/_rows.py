@@ -28,6 +28,7 @@ __all__ = [
     "KEY",
     "SELECT_UPLOAD",
     "SYNC_AT",
+    "Row",
     "apply",
     "check_lease",
     "find_row",
@@ -123,7 +124,8 @@ def apply(
     it says: all of that is one change of the row."""
     upload, changes = _step(before, event, decide)
     if admit and upload.length not in (None, before.length):
-        admit(upload, without(find_usage(connection, before.owner), before))
+        usage = find_usage(connection, before.owner, before.part_of)
+        admit(upload, without(usage, before))
     columns = {**changes, **(also or {})}
     then = follow(upload) if follow else None
     if then is not None:

@@ -29,7 +29,7 @@ room; Unavailable when it is busy for too long; TicketStoreError for the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,22 @@ from ..ranges import Range
 from ..states import Event, UploadState
 from ..uploads import ChunkDigest, Upload
 
-__all__ = ["Admit", "Decide", "Lease", "Then", "TicketStore", "Usage", "WriteClaim"]
+__all__ = [
+    "Admit",
+    "Decide",
+    "DecideFinal",
+    "Lease",
+    "Then",
+    "TicketStore",
+    "Usage",
+    "WriteClaim",
+]
 
 Decide = Callable[[Upload], Mapping[str, Any]]
 """Given the upload, the fields of it to change (never `id`, `state` or `received`)."""
+
+DecideFinal = Callable[[Upload, Sequence["Upload | None"]], Mapping[str, Any]]
+"""The same for an upload that is to be made of others, which are given too; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,11 @@ class Usage:
     """What is still missing of those that are on their way."""
     owner_open: int
     """How many of the owner's are on their way, or tickets that nobody has used yet."""
+    part_bytes: int = 0
+    """The lengths of the other parts of the same ticket that have not ended, or what is stored of
+    those whose length is not known; 0 for an upload that is no part of any."""
+    part_count: int = 0
+    """How many these are."""
 
 
 Admit = Callable[[Upload, Usage], None]
@@ -228,6 +245,42 @@ class TicketStore(ABC):
         """The bytes of `ranges`, recorded when `take_unsynced` returned, would survive a power
         failure by now. Nothing happens if the upload was taken again since, or synced, or what was
         not synced forgotten: so `again_at` must still be what it was taken with."""
+
+    # uploads that are made of others
+
+    @abstractmethod
+    def find_final(self, part_ids: Sequence[str]) -> Upload | None:
+        """The upload that is made of these, in this order."""
+
+    @abstractmethod
+    def find_parts(self, upload_id: str) -> tuple[Upload, ...]:
+        """Those that are `part_of` the upload and have not ended, in no order."""
+
+    @abstractmethod
+    def make_final(
+        self,
+        upload_id: str,
+        part_ids: Sequence[str],
+        decide: DecideFinal,
+        decide_part: Decide,
+        *,
+        admit: Admit | None = None,
+    ) -> Upload:
+        """Let the upload be the one that is made of `part_ids`, of which one may be there twice. If
+        there is one already, return it and change nothing.
+
+        Apply the event STORE to it with `decide` and `admit` as `transition` does, and write its
+        `parts`; apply COMPLETE with `decide_part` to each part that takes bytes. All their write
+        claims end. Returns the upload as it is now.
+        """
+
+    @abstractmethod
+    def complete_final(
+        self, upload_id: str, decide: Decide, decide_part: Decide, *, lease: str
+    ) -> Upload:
+        """All bytes of the upload, which had none, are stored and would survive a power failure:
+        record them, and apply the event COMPLETE with `decide`. To all of `find_parts` apply CANCEL
+        with `decide_part`. LeaseLost if the lease does not hold; it is kept."""
 
     # work that is due
 
