@@ -35,6 +35,7 @@ __all__ = [
     "insert_upload",
     "load_row",
     "loaded",
+    "may_be_written",
     "state_of",
     "to_upload",
 ]
@@ -44,6 +45,7 @@ COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "receive
 SELECT_UPLOAD = f"SELECT key, lease, sync_at, bytes_received, {', '.join(COLUMNS)} FROM uploads"
 # Where they stand in a row. The first of COLUMNS are `id` and `state`.
 KEY, _LEASE, SYNC_AT, BYTES_RECEIVED, _ID, _STATE = range(6)
+_PARTS = _ID + COLUMNS.index("parts")
 _FIND_UPLOAD = f"{SELECT_UPLOAD} WHERE id = ?"
 _INSERT_UPLOAD = (
     f"INSERT INTO uploads ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
@@ -100,6 +102,11 @@ def loaded(upload: Upload) -> Upload:
 
 def state_of(row: Row) -> UploadState:
     return _STATES[row[_STATE]]
+
+
+def may_be_written(row: Row) -> bool:
+    """Whether it takes bytes, and not from its parts alone."""
+    return takes_bytes(state_of(row)) and row[_PARTS] is None
 
 
 def check_lease(row: Row, lease: str | None) -> None:

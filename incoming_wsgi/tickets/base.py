@@ -13,6 +13,7 @@ Two kinds of right are kept here, neither of which anybody ever has to wait for 
 * A **write claim** gives bytes that are missing to one request. A newer claim takes its bytes from
   older ones for good: a request asks before each block, stops when a part of it is not its own any
   more, and can record only what is. What became of the newer one makes no difference.
+  An upload that is made of parts takes bytes from them alone: none by a claim.
 * A **lease** says that a process looks after an upload that was due. It ends with its time, with
   the next lease, or with any activity of the client; what is done in its name afterwards is
   refused with LeaseLost.

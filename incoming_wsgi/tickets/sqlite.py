@@ -44,6 +44,7 @@ from ._rows import (
     insert_upload,
     load_row,
     loaded,
+    may_be_written,
     state_of,
     to_upload,
 )
@@ -201,7 +202,7 @@ class SQLiteTicketStore(TicketStore):
             row = load_row(connection, upload_id)
             key = row[KEY]
             upload = to_upload(connection, row)
-            if not takes_bytes(upload.state):
+            if not may_be_written(row):
                 decide(upload)
                 connection.durable = upload.state in MUST_LAST
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
@@ -242,7 +243,7 @@ class SQLiteTicketStore(TicketStore):
         with self._database.writing() as connection:
             row = load_row(connection, claim.upload.id)
             key = row[KEY]
-            if not takes_bytes(state_of(row)):
+            if not may_be_written(row):
                 connection.durable = state_of(row) in MUST_LAST
                 return loaded(to_upload(connection, row))
             reach = (claim.gaps[0][0], claim.gaps[-1][1]) if claim.gaps else (0, 0)
