@@ -312,6 +312,9 @@ class Engine:
         is being handed over or is finished."""
 
         def decide(upload: Upload) -> Mapping[str, Any]:
+            if upload.is_part and not takes_bytes(upload.state):
+                # It belongs to the upload that is made of it: cancel that.
+                raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
             return self._completion.cancelled(upload, reason=reason, tell_app=tell_app)
 
         try:
