@@ -2,9 +2,9 @@
 
 The parts were sealed when the client said which they are, and take no bytes since. Who assembles
 holds the upload, so that no two do it at once. In one transaction its bytes are recorded, it is
-COMPLETE, and the parts are CANCELLED: whoever is killed before that has done nothing that anybody
+COMPLETE, and the parts are FINISHED: whoever is killed before that has done nothing that anybody
 can see, and after it all is done but the removal of files, which go with their records at the
-latest.
+latest. The records stay for a while: a client that has lost an answer asks for its parts.
 
 What does not go now, such as a full disk, is tried again; the pauses double. If a part is gone,
 there will never be a file: the upload is cancelled, and the app is told.
@@ -44,7 +44,6 @@ __all__ = ["Assembling"]
 log = logging.getLogger("incoming_wsgi")
 
 RENEW_EVERY_S = 1.0  # whoever has lost the lease goes on for as long
-JOINED = "it has become a part of a whole upload"
 NOT_NEEDED = "the upload of which it was a part has ended"
 
 
@@ -112,7 +111,7 @@ class Assembling:
         return {**self._completion.completed(upload), "reason": None}
 
     def _joined(self, part: Upload) -> Mapping[str, Any]:
-        return self._completion.cancelled(part, reason=JOINED, tell_app=False)
+        return self._completion.finished(part)
 
     def _clear_away_if_gone(self, upload_id: str) -> None:
         """It was cancelled when the file had its place already."""

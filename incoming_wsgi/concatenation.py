@@ -111,6 +111,7 @@ class Concatenation:
                 "more_may_come": length is None,
                 "metadata": metadata,
                 "accept": None,
+                "remove_file_when_finished": True,
                 "concat": PART,
                 "notified": True,
             }

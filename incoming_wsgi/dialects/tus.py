@@ -214,7 +214,12 @@ class TusDialect:
     def cancel(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "cancel")
         request.in_flight.end_others(upload_id, wait_s=ENDING_S)
-        self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
+        try:
+            self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
+        except WrongState:
+            # A client that clears away its parts is done with them, and so are we.
+            if not self._engine.load(upload_id).is_part:
+                raise
         return Answer(204, RESUMABLE)
 
     def refuse(self, error: IncomingError) -> Answer:

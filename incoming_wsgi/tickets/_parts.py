@@ -74,5 +74,5 @@ def complete_final(
     final = apply(connection, row[KEY], before, Event.COMPLETE, decide, lease=lease)
     for part_row in _find_part_rows(connection, upload_id):
         part = to_upload(connection, part_row)
-        apply(connection, part_row[KEY], part, Event.CANCEL, decide_part)
+        apply(connection, part_row[KEY], part, Event.FINISH, decide_part)
     return final
