@@ -16,6 +16,8 @@ from .tus import OFFSET_STREAM, TusDialect
 
 __all__ = ["Dialect", "Dialects"]
 
+# Nobody else means it: a field that anybody can set must not make a DELETE of every POST.
+MARKS_OF_OVERRIDE = ("HTTP_TUS_RESUMABLE", "HTTP_UPLOAD_DRAFT_INTEROP_VERSION")
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -40,14 +42,15 @@ class Dialects:
         if method == "GET":
             return self._native
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        if "HTTP_TUS_RESUMABLE" in environ or media_type == OFFSET_STREAM or method == "PATCH":
+        is_stream = media_type == OFFSET_STREAM and method == "POST"
+        if "HTTP_TUS_RESUMABLE" in environ or is_stream or method == "PATCH":
             return self._tus
         return self._native
 
     def find_method(self, environ: dict[str, Any]) -> str:
-        """What the client wants: some can send nothing but GET and POST."""
+        """What the client wants: some of tus can send nothing but GET and POST."""
         method: str = environ["REQUEST_METHOD"]
-        if method == "POST":
+        if method == "POST" and any(mark in environ for mark in MARKS_OF_OVERRIDE):
             wanted: str = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", method)
             return wanted.upper()
         return method
