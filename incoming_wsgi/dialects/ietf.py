@@ -125,10 +125,9 @@ def _key(field: str) -> str:
 
 
 def discover(max_length: int, expires_at: float | None) -> Headers:
-    # Versions up to 8 want the second.
     return (
         ("Upload-Limit", upload_limit(max_length, expires_at)),
-        ("Accept-Patch", PARTIAL_UPLOAD),
+        ("Accept-Patch", PARTIAL_UPLOAD),  # up to version 8
     )
 
 
@@ -171,7 +170,8 @@ class DraftDialect:
         upload_id, _ = self._creation.find_ticket(request, metadata, length)
         self._rights.check(request.environ, upload_id, "declare")
         upload = self._engine.declare(upload_id, declaration)
-        # An empty file is complete as soon as its length is known: there is nothing to append.
+        # A file without content is complete by its length, whatever the client says. tus-js-client
+        # takes the answer to `?0` for the end of it, and the draft lets servers end uploads.
         if takes_bytes(upload.state) and (size != 0 or is_all):
             said = Append(0, size, length, more_may_come=not is_all, may_overlap=True)
             upload = self._receive(request, upload_id, said, digest)
@@ -264,17 +264,12 @@ class DraftDialect:
             upload = self._engine.load(upload_id)
             _check_not_complete(upload)
             length = said.length if upload.length is None else upload.length
-            if length is None:
+            end = _find_excess(exc, said, length)
+            if length is None or end is None:
                 raise
-            end = said.end
-            if isinstance(exc, FileTooLarge) and exc.max_length_bytes == length:
-                end = exc.length
-            if end is None or end <= length:
-                raise
-            # The draft, "Upload Length": such an upload must not go on.
-            self._engine.invalidate(
-                upload_id, reason=f"more than the {length} bytes of the file were sent"
-            )
+            # The draft, "Upload Length": rejected, and the upload with it.
+            reason = f"more than the {length} bytes of the file were sent"
+            self._engine.invalidate(upload_id, reason=reason)
             raise InconsistentLength(expected=length, provided=end) from exc
 
     def _wait(self, upload: Upload) -> Upload:
@@ -309,6 +304,17 @@ def _check_not_complete(upload: Upload) -> None:
     check_outcome(upload)
     if not takes_bytes(upload.state):
         raise WrongState(state=upload.state.value, event=APPEND)
+
+
+def _find_excess(
+    error: FileTooLarge | InconsistentLength, said: Append, length: int | None
+) -> int | None:
+    """Where the content ends, or had come to, if that is beyond the length of the file."""
+    if isinstance(error, FileTooLarge) and error.max_length_bytes == length:
+        return error.length
+    if said.end is not None and length is not None and said.end > length:
+        return said.end
+    return None
 
 
 def _check_coding(request: Request) -> None:
