@@ -10,6 +10,7 @@ from ..engine import Engine
 from ..errors import Forbidden, IncomingError, UploadNotFound
 from ..responses import Answer, Headers, text_answer
 from ..rights import Rights
+from . import ietf
 from .native import NativeDialect
 from .request import Request
 from .tus import OFFSET_STREAM, TusDialect
@@ -32,6 +33,7 @@ class Dialects:
         self, engine: Engine, concatenation: Concatenation, settings: Settings, rights: Rights
     ) -> None:
         self._engine = engine
+        self._settings = settings
         self._rights = rights
         self._native = NativeDialect(engine, settings, rights)
         self._tus = TusDialect(engine, concatenation, settings, rights)
@@ -39,11 +41,15 @@ class Dialects:
     def find(self, environ: dict[str, Any]) -> Dialect:
         """By what only the requests of one protocol have."""
         method = self.find_method(environ)
+        is_tus = "HTTP_TUS_RESUMABLE" in environ
+        if not is_tus and self._settings.ietf_draft and ietf.is_marked(environ):
+            version = ietf.find_version(environ)
+            return ietf.DraftDialect(self._engine, self._settings, self._rights, version)
         if method == "GET":
             return self._native
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         is_stream = media_type == OFFSET_STREAM and method == "POST"
-        if "HTTP_TUS_RESUMABLE" in environ or is_stream or method == "PATCH":
+        if is_tus or is_stream or method == "PATCH":
             return self._tus
         return self._native
 
@@ -69,5 +75,8 @@ class Dialects:
                 pass
         headers: Headers = (("Allow", METHODS),)
         if not is_preflight:
-            headers += self._tus.discover(self._engine.find_limit(upload))
+            limit = self._engine.find_limit(upload)
+            headers += self._tus.discover(limit)
+            if self._settings.ietf_draft:
+                headers += ietf.discover(limit, None if upload is None else upload.expires_at)
         return text_answer("", headers=headers)
