@@ -18,7 +18,12 @@ from .tus import OFFSET_STREAM, TusDialect
 __all__ = ["Dialect", "Dialects"]
 
 # Nobody else means it: a field that anybody can set must not make a DELETE of every POST.
-MARKS_OF_OVERRIDE = ("HTTP_TUS_RESUMABLE", "HTTP_UPLOAD_DRAFT_INTEROP_VERSION")
+MARKS_OF_OVERRIDE = (
+    "HTTP_TUS_RESUMABLE",
+    "HTTP_UPLOAD_DRAFT_INTEROP_VERSION",
+    "HTTP_UPLOAD_COMPLETE",
+    "HTTP_UPLOAD_INCOMPLETE",
+)
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
