@@ -692,8 +692,8 @@ POINTS = [
     ("incoming_wsgi.storage._joining.sync_file", 1),
     ("incoming_wsgi.storage._joining.sync_file", 3),
     ("incoming_wsgi.storage._joining.Joining.finish", 1),
-    ("incoming_wsgi.storage.file.sync_folder", -1),
-    ("incoming_wsgi.storage.file.FileStorage.seal", -1),
+    ("incoming_wsgi.storage.file.sync_folder", 1),
+    ("incoming_wsgi.storage.file.FileStorage.seal", 1),
     ("incoming_wsgi.tickets.sqlite.SQLiteTicketStore.complete_final", 1),
     ("incoming_wsgi.assembling.Assembling._delete", 1),
     ("incoming_wsgi.assembling.Assembling._delete", 2),
@@ -712,10 +712,10 @@ function, calls = getattr(owner, name), 0
 def killing(*args, **options):
     global calls
     calls += 1
-    if calls == abs(call) and moment == "before":
+    if calls == call and moment == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     result = function(*args, **options)
-    if calls == abs(call):
+    if calls == call:
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
