@@ -112,6 +112,8 @@ class Assembling:
         return {**self._completion.completed(upload), "reason": None}
 
     def _joined(self, part: Upload) -> Mapping[str, Any]:
+        if takes_bytes(part.state):  # it was not used
+            return self._completion.cancelled(part, reason=NOT_NEEDED, tell_app=False)
         return self._completion.finished(part)
 
     def _clear_away_if_gone(self, upload_id: str) -> None:

@@ -179,9 +179,12 @@ class PartsContract:
         assert done.delivery_id == "d"
         other = make_store()
         assert other.load(final.id) == done
-        for ended in (part, left_over):
+        for ended, state in (
+            (part, UploadState.FINISHED),
+            (left_over, UploadState.CANCELLED),
+        ):
             known = other.load(ended.id)
-            assert (known.state, known.reason) == (UploadState.CANCELLED, "joined")
+            assert (known.state, known.reason) == (state, "joined")
         assert other.find_parts(final.id) == ()
         assert other.load(others.id) == others
         other.close()
