@@ -113,7 +113,7 @@ def _exchange(exchange: Exchange, house: House, line: Line, variables: dict[str,
         name, _, rest = (
             condition.rpartition(": ") if _is_of_another(condition) else ("id", "", condition)
         )
-        house.check(fill(rest, variables), variables[name] if name in variables else "", before)
+        house.check(fill(rest, variables), variables.get(name, ""), before)
 
 
 def _is_of_another(condition: str) -> bool:

@@ -1,4 +1,4 @@
-"""Whether an answer is the one that a vector has written down, and what all answers must be like."""
+"""Whether an answer is the one that was written down, and what all answers must be like."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class House:
         try:
             wait_until(lambda: seen() == expected, line, 5)
         except AssertionError:
-            assert seen() == expected, line  # noqa: B011  shows what there is
+            assert seen() == expected, line
 
     def _is_known(self, upload_id: str) -> bool:
         try:
@@ -191,7 +191,7 @@ def sized(size: int) -> bytes:
 
 def make_incoming(folder: Path, **more: Any) -> Incoming:
     """That of a house, whoever runs it."""
-    settings, app, creation = json.loads((folder / "house.json").read_text())
+    settings, app, creation, rights = json.loads((folder / "house.json").read_text())
 
     def take(upload: Any) -> str | None:
         _note(folder / "calls", _told(upload))
@@ -213,6 +213,8 @@ def make_incoming(folder: Path, **more: Any) -> Incoming:
             raise Forbidden(creation.removeprefix("forbids "))
         return None
 
+    if rights == "none":  # but what happens without a client goes on
+        more["authorize"] = lambda environ, upload, action: action == "hand_over"
     if creation is not None:
         more["authorize_creation"] = authorize_creation
     incoming = Incoming(folder, on_finished=take, **{**SETTINGS, **settings, **more})

@@ -1,4 +1,4 @@
-"""The two ways to a house: the app called through webtest, with lint, and gunicorn over a socket."""
+"""Two ways to a house: the app called through webtest, with lint, and gunicorn over a socket."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import io
 import socket
 import sys
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from wsgiref.validate import validator
 
-from wire_houses import make_incoming
 from webtest import TestApp, TestRequest
+from wire_houses import make_incoming
 
 from incoming_wsgi import Incoming
 
@@ -28,9 +28,9 @@ LONGEST_S = 60.0  # a server that needs longer hangs
 
 @dataclass(frozen=True)
 class Request:
-    """`body` is what is sent of it. With `announced` that many bytes are promised; `chunked` are the
-    chunks of one without a length. `ends` if the client is gone after that, `hangs` if it sends no
-    more but stays."""
+    """`body` is what is sent of it. With `announced` that many bytes are promised; `chunked` are
+    the chunks of one without a length. `ends` if the client is gone after that, `hangs` if it sends
+    no more but stays."""
 
     method: str
     path: str

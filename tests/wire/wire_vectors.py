@@ -1,7 +1,7 @@
-"""The golden vectors: what they say, read from the data files `native.wire`, `tus.wire`, `ietf.wire`.
+"""The golden vectors, a data file a dialect: `native.wire`, `tus.wire`, `ietf.wire`.
 
-    every > Tus-Resumable: 1.0.0          in each request of the file, if the vector does not say it
-    every < Tus-Resumable: 1.0.0          in each answer, likewise
+    every > Tus-Resumable: 1.0.0        in each request of the file, if it does not say another
+    every < Tus-Resumable: 1.0.0        in each answer, likewise
 
     [an offset that is behind is refused]
     row A.8 offset differs from current: 409, resource untouched
@@ -24,12 +24,13 @@ What may stand in a vector; a line with a # in front is for the reader.
     app WORDS           what the web app does with a complete file: `takes it`, if nothing is said;
                         `says wait`, `is silent`, `fails`, `refuses REASON`
     creation WORDS      authorize_creation: `makes NAME=JSON …` a ticket, `refuses`, `forbids TEXT`
+    rights none         `authorize` says no to everything that a client asks for
     given …             the state that it starts from, see `wire_houses.py`
     > …                 a request: method and path, then headers; `-Name` leaves out one of every >
     >> TEXT             its body; others: `>>base64 …`, `>>size BYTES`, `>>chunked TEXT|TEXT`;
-                        `>>cut TEXT of BYTES`, after which the client is gone; `>>hangs TEXT of BYTES`,
-                        after which it sends no more and waits; `>>from TEXT`, of TEXT all but the
-                        first {offset} bytes
+                        `>>cut TEXT of BYTES`, after which the client is gone;
+                        `>>hangs TEXT of BYTES`, after which it sends no more and waits;
+                        `>>from TEXT`, of TEXT all but the first {offset} bytes
     < …                 the answer: status (more than one: 200|204) and phrase, then headers, each
                             Name: VALUE             exactly this
                             Name ~ REGEX            all of it; named groups become variables
@@ -39,7 +40,7 @@ What may stand in a vector; a line with a # in front is for the reader.
                             Name resolves to REGEX  a URL, relative to that of the request
                             -Name                   it must not be there
     << …                its body: `empty`, JSON whose members are in it, or `~ REGEX` for all of it
-    then …              what is true afterwards, see `wire_houses.py`; `then NAME: …` of another upload
+    then …              what is true afterwards, see `wire_houses.py`; `then NAME: …` of another
 
 A vector may have several requests. {id} is the id of its ticket, {mount} where the server is
 mounted, and every named group of an answer before is a variable too.
@@ -68,10 +69,12 @@ class Config:
     settings: tuple[tuple[str, Any], ...] = ()
     app: str = "takes it"
     creation: str | None = None
+    rights: str | None = None
 
     @property
     def as_json(self) -> str:
-        return json.dumps([dict(self.settings), self.app, self.creation], sort_keys=True)
+        said = [dict(self.settings), self.app, self.creation, self.rights]
+        return json.dumps(said, sort_keys=True)
 
 
 @dataclass
@@ -98,13 +101,14 @@ class Vector:
     settings: dict[str, Any] = field(default_factory=dict)
     app: str = "takes it"
     creation: str | None = None
+    rights: str | None = None
     given: list[str] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
 
     @property
     def config(self) -> Config:
         settings = tuple((name, _frozen(value)) for name, value in sorted(self.settings.items()))
-        return Config(settings, self.app, self.creation)
+        return Config(settings, self.app, self.creation, self.rights)
 
 
 def load(dialect: str) -> list[Vector]:
@@ -174,6 +178,9 @@ def _read_line(line: str, dialect: str, vectors: list[Vector], always: Any) -> N
         vector.app = rest
     elif word == "creation":
         vector.creation = rest
+    elif word == "rights":
+        assert rest == "none"
+        vector.rights = rest
     elif word == "only":
         vector.only, _, why = rest.partition(" ")
         assert vector.only in ("webtest", "gunicorn")
