@@ -9,7 +9,7 @@ ticket = incoming.new_upload()
 
 import logging
 
-from .app import Authorize, Incoming
+from .app import Incoming
 from .config import Settings
 from .errors import (
     BadRequest,
@@ -22,11 +22,16 @@ from .errors import (
     Forbidden,
     IncomingError,
     IncompleteBody,
+    InconsistentLength,
     LeaseLost,
     LengthRequired,
+    LengthUnknown,
     MethodNotAllowed,
     NotFound,
     NotSynced,
+    NotTaken,
+    NotTakenYet,
+    OffsetMismatch,
     RangeNotSatisfiable,
     StorageError,
     StorageFull,
@@ -39,6 +44,8 @@ from .errors import (
     Unavailable,
     UploadGone,
     UploadNotFound,
+    VersionNotSupported,
+    WrongMediaType,
     WrongSecret,
     WrongSignature,
     WrongState,
@@ -46,8 +53,9 @@ from .errors import (
 from .handover import OnCancelled, OnFinished
 from .log_ids import ShortIds
 from .names import safe_filename
+from .rights import Authorize, AuthorizeCreation
 from .states import UploadState
-from .taking import CompleteUpload
+from .taking import CompleteUpload, Refused
 from .uploads import Upload
 
 __version__ = "0.2.0"
@@ -58,6 +66,7 @@ logging.getLogger(__name__).addFilter(ShortIds())
 
 __all__ = [
     "Authorize",
+    "AuthorizeCreation",
     "BadRequest",
     "BytesLost",
     "ChunkTooLarge",
@@ -70,14 +79,20 @@ __all__ = [
     "Incoming",
     "IncomingError",
     "IncompleteBody",
+    "InconsistentLength",
     "LeaseLost",
     "LengthRequired",
+    "LengthUnknown",
     "MethodNotAllowed",
     "NotFound",
     "NotSynced",
+    "NotTaken",
+    "NotTakenYet",
+    "OffsetMismatch",
     "OnCancelled",
     "OnFinished",
     "RangeNotSatisfiable",
+    "Refused",
     "Settings",
     "StorageError",
     "StorageFull",
@@ -92,6 +107,8 @@ __all__ = [
     "UploadGone",
     "UploadNotFound",
     "UploadState",
+    "VersionNotSupported",
+    "WrongMediaType",
     "WrongSecret",
     "WrongSignature",
     "WrongState",
