@@ -23,7 +23,8 @@ def check_answer(
     answer: Answer, exchange: Exchange, request: Request, variables: dict[str, str]
 ) -> None:
     """What the answer's headers name (`Location ~ (?P<new>…)`) becomes a variable."""
-    assert answer.status in exchange.statuses, answer
+    said = f"{exchange.method} {exchange.path} got {answer.status} {answer.body[:400]!r}"
+    assert answer.status in exchange.statuses, said
     if exchange.phrase:
         assert answer.phrase == exchange.phrase
     _check_any(answer, request)

@@ -149,7 +149,7 @@ def _read_line(line: str, dialect: str, vectors: list[Vector], always: Any) -> N
         assert not exchange.statuses
         exchange.body = (kind or "text", text)
     elif word == ">":
-        if not vector.exchanges or vector.exchanges[-1].statuses:
+        if re.match(r"[A-Z]+ /", rest):
             method, path = rest.split(" ")
             vector.exchanges.append(Exchange(method, path))
         else:
