@@ -554,12 +554,13 @@ def test_a_part_twice_may_make_the_file_too_long(site):
         site.parts.concatenate(ticket.id, [part, part], concat="final;x")
 
 
-def test_under_limits_that_are_set_a_file_and_its_parts_count_once(make_site):
+@pytest.mark.parametrize("length", [9, None])
+def test_under_limits_that_are_set_a_file_and_its_parts_count_once(make_site, length):
     site = make_site(max_owner_bytes=10, max_total_bytes=10, max_owner_uploads=1)
-    ticket = site.ticket(owner="ann", length=9)
+    ticket = site.ticket(owner="ann", length=length)
     ids = site.send_parts(ticket, [b"abcd", b"efghi"])
-    with pytest.raises(StorageFull):
-        site.parts.make_part(site.ticket().id, length=2, metadata=None)
+    with pytest.raises((StorageFull, FileTooLarge)):
+        site.parts.new_part(ticket, length=2, metadata=None)
     site.parts.concatenate(ticket.id, ids, concat="final;x")
     site.incoming.do_housekeeping()
     assert site.taken == [(ticket.id, b"abcdefghi")]
@@ -692,8 +693,8 @@ POINTS = [
     ("incoming_wsgi.storage._joining.sync_file", 1),
     ("incoming_wsgi.storage._joining.sync_file", 3),
     ("incoming_wsgi.storage._joining.Joining.finish", 1),
-    ("incoming_wsgi.storage.file.sync_folder", -1),
-    ("incoming_wsgi.storage.file.FileStorage.seal", -1),
+    ("incoming_wsgi.storage.file.sync_folder", 1),
+    ("incoming_wsgi.storage.file.FileStorage.seal", 1),
     ("incoming_wsgi.tickets.sqlite.SQLiteTicketStore.complete_final", 1),
     ("incoming_wsgi.assembling.Assembling._delete", 1),
     ("incoming_wsgi.assembling.Assembling._delete", 2),
@@ -712,10 +713,10 @@ function, calls = getattr(owner, name), 0
 def killing(*args, **options):
     global calls
     calls += 1
-    if calls == abs(call) and moment == "before":
+    if calls == call and moment == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     result = function(*args, **options)
-    if calls == abs(call):
+    if calls == call:
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
@@ -777,3 +778,21 @@ def test_who_goes_on_copies_only_what_was_not_on_the_disk(site, monkeypatch):
     site.incoming.do_housekeeping()
     assert site.taken == [(ticket.id, WHOLE)]
     assert min(copied) == 16
+
+
+def test_a_file_that_vanishes_from_its_place_is_made_again(site, after, monkeypatch):
+    ticket = site.ticket()
+    site.parts.concatenate(ticket.id, site.send_parts(ticket), concat="final;x")
+    storage, seal = site.incoming._storage, site.incoming._storage.seal
+
+    def seal_too_late(upload_id, length):
+        (site.folder / "files" / ticket.id).unlink()
+        seal(upload_id, length)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "seal", seal_too_late)
+        site.incoming.do_housekeeping()
+    assert site.state(ticket.id) == "UPLOADING"
+    after(20)
+    site.incoming.do_housekeeping()
+    assert site.taken == [(ticket.id, WHOLE)]
