@@ -1,0 +1,50 @@
+"""What the tests of foreign clients share: gunicorn with Incoming, a web app, and files."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from our_site import Site
+from servers import gunicorn
+from webapp import WebApp, web_app
+
+MIB = 1024 * 1024
+
+ENVIRON = {"INCOMING_HANDOVER_RETRY_S": "0.2"}
+OPTIONS = ("--workers", "2")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Incoming on its own, under two workers."""
+    environ = {**ENVIRON, "INCOMING_STORAGE_DIR": str(tmp_path / "storage")}
+    application = "incoming_wsgi.wsgi:application"
+    with gunicorn(application, *OPTIONS, folder=tmp_path, environ=environ) as server:
+        yield Site(server)
+
+
+@pytest.fixture
+def creating_site(tmp_path: Path, app: WebApp) -> Iterator[Site]:
+    """A web app with Incoming inside which lets its users create uploads; see `creating_app.py`."""
+    environ = {"FOLDER": str(tmp_path / "creating"), "CALLBACK_URL": app.url}
+    application = "creating_app:application"
+    with gunicorn(application, *OPTIONS, folder=tmp_path, environ=environ) as server:
+        yield Site(server)
+
+
+@pytest.fixture
+def app() -> Iterator[WebApp]:
+    """A web app that takes every file."""
+    with web_app() as app:
+        yield app
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """3 MiB and a bit, with a name that is not ASCII."""
+    path = tmp_path / "Fotos für Zoë.tar"
+    path.write_bytes(random.Random(6).randbytes(3 * MIB + 321))
+    return path
