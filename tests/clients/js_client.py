@@ -26,8 +26,8 @@ HERE = Path(__file__).parent
 PROGRAM = HERE / "tus_js.mjs"
 LIBRARY = HERE.parents[1] / "node_modules/tus-js-client"
 PATIENCE_S = 60.0
-# Many short pauses in place of tus-js-client's four, of 0 to 5 s: a test waits for what happens, not
-# for the clock, and a busy machine takes its time to start a server again.
+# Many short pauses in place of tus-js-client's four, of 0 to 5 s: a test waits for what
+# happens, not for the clock, and a busy machine takes its time to start a server again.
 RETRY_DELAYS_MS = [100] * 200
 TUS, DRAFT_03, DRAFT_05 = "tus-v1", "ietf-draft-03", "ietf-draft-05"
 PROTOCOLS = (TUS, DRAFT_03, DRAFT_05)

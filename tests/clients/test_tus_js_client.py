@@ -117,7 +117,7 @@ def test_the_creation_may_bring_the_first_bytes_or_all_of_them(site, app, file, 
         "chunkSize": chunk or 1 << 30,
     }
     metadata = {"filename": file.name, "filetype": "application/x-tar"}
-    with TusJs(file, endpoint=ticket, metadata=metadata, **options) as client:
+    with TusJs(file, endpoint=ticket, protocol=protocol, metadata=metadata, **options) as client:
         assert client.outcome()["event"] == "success"
         (creation,) = client.named("response", "POST")
         size = file.stat().st_size

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from js_client import PROTOCOLS, TusJs
-from our_site import Held, assert_delivered
+from our_site import Held, assert_delivered, id_of
 from proxy import tcp_proxy
 from servers import free_port
 from webapp import reply, web_app
