@@ -184,7 +184,5 @@ def test_a_created_upload_is_not_made_twice_while_the_app_is_down(
         outcome = client.outcome()
         assert outcome["event"] == "success"
         assert len(client.named("request", "POST")) == 1
-    assert {handover.form["id"] for handover in app.handovers} == {
-        outcome["url"].rpartition("/")[2]
-    }
+    assert {handover.form["id"] for handover in app.handovers} == {id_of(outcome["url"])}
     assert len({handover.form["deliveryId"] for handover in app.handovers}) == 1
