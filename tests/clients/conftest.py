@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 from our_site import Site
-from servers import gunicorn
+from servers import Server, gunicorn
 from webapp import WebApp, web_app
 
 MIB = 1024 * 1024
 
 ENVIRON = {"INCOMING_HANDOVER_RETRY_S": "0.2"}
 OPTIONS = ("--workers", "2")
+
+
+def assert_no_trouble(server: Server) -> None:
+    """None that it saw itself; those that clients make it are none."""
+    assert [line for line in server.log.splitlines() if "internal_error" in line][:1] == []
 
 
 @pytest.fixture
@@ -24,6 +29,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     application = "incoming_wsgi.wsgi:application"
     with gunicorn(application, *OPTIONS, folder=tmp_path, environ=environ) as server:
         yield Site(server)
+        assert_no_trouble(server)
 
 
 @pytest.fixture
@@ -33,6 +39,7 @@ def creating_site(tmp_path: Path, app: WebApp) -> Iterator[Site]:
     application = "creating_app:application"
     with gunicorn(application, *OPTIONS, folder=tmp_path, environ=environ) as server:
         yield Site(server)
+        assert_no_trouble(server)
 
 
 @pytest.fixture

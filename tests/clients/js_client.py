@@ -1,7 +1,7 @@
 """tus-js-client in a Node.js process of its own; what it does comes back as events.
 
     with TusJs(path, endpoint=url) as client:
-        assert client.outcome()["event"] == "success"
+        client.success()
         client.abort(terminate=True)
 
 See `tus_js.mjs` for the events. Leaving the block ends the process and asserts that no promise in
@@ -110,9 +110,17 @@ class TusJs:
         if check:
             assert (self._process.returncode, complaints) == (0, "")
 
-    def outcome(self) -> Event:
-        """The "success" or the "error" that the library reports; waited for."""
-        return self.wait_for(lambda e: e["event"] in ("success", "error"), "outcome")
+    def success(self) -> Event:
+        """What the library reports in the end, which must be that; waited for."""
+        outcome = self._outcome()
+        assert outcome["event"] == "success", outcome["message"]
+        return outcome
+
+    def error(self) -> Event:
+        """What the library reports in the end, which must be that; waited for."""
+        outcome = self._outcome()
+        assert outcome["event"] == "error"
+        return outcome
 
     def wait_for(self, wanted: Callable[[Event], bool], what: str, start: int = 0) -> Event:
         """The first such event, from number `start` on."""
@@ -129,6 +137,9 @@ class TusJs:
     def named(self, name: str, method: str | None = None) -> list[Event]:
         """The events of this name so far, or those of a method: ("request", "HEAD")."""
         return [e for e in self.events if e["event"] == name and method in (None, e.get("method"))]
+
+    def _outcome(self) -> Event:
+        return self.wait_for(lambda e: e["event"] in ("success", "error"), "outcome")
 
     def _ask(self, good: str, order: dict[str, object]) -> Event:
         seen = len(self.events)

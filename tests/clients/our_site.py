@@ -55,6 +55,11 @@ class Site:
         """The upload as native clients see it."""
         return requests.get(self.uploads + id_of(ticket), timeout=TIMEOUT_S).json()
 
+    def record(self, ticket: str) -> dict[str, Any]:
+        """The upload as the app's backend sees it."""
+        url = f"{self.server.url}{self.prefix}/backend/uploads/{id_of(ticket)}"
+        return requests.get(url, timeout=TIMEOUT_S).json()
+
     def wait_for_state(self, ticket: str, state: str) -> dict[str, Any]:
         return wait_until(
             lambda: (f := self.facts(ticket))["state"] == state and f, state, TIMEOUT_S

@@ -36,7 +36,7 @@ def test_a_cut_line_costs_little_of_the_file(site, proxy, app, file, protocol, s
     proxy.cut_after(MIB, times=2)
     options = {"protocol": protocol, "source": source}
     with TusJs(file, endpoint=site.through(proxy, ticket), **options) as client:
-        assert client.outcome()["event"] == "success"
+        client.success()
         offsets = [int(e["sent"]["Upload-Offset"]) for e in client.named("request", "PATCH")]
         assert offsets == sorted(offsets)
         assert offsets[0] == 0
@@ -56,7 +56,7 @@ def test_a_killed_server_goes_on_where_it_was(site, proxy, app, file, protocol):
         site.server.kill()
         proxy.limit(None)
         site.server.start()
-        assert client.outcome()["event"] == "success"
+        client.success()
         offsets = [int(e["sent"]["Upload-Offset"]) for e in client.named("request", "PATCH")]
         assert offsets[0] == 0
         assert offsets[-1] >= recorded
@@ -75,7 +75,7 @@ def test_a_server_killed_while_a_stream_of_unknown_length_is_sent(site, proxy, a
         site.server.kill()
         proxy.limit(None)
         site.server.start()
-        assert client.outcome()["event"] == "success"
+        client.success()
     assert_delivered(app, ticket, file.read_bytes())
 
 
@@ -88,8 +88,7 @@ def test_a_creation_whose_answer_is_lost_is_repeated_and_makes_no_second_upload(
     proxy.cut_after(MIB, times=1)
     options = {"protocol": protocol, "uploadDataDuringCreation": True}
     with TusJs(file, endpoint=site.through(proxy, ticket), **options) as client:
-        outcome = client.outcome()
-        assert outcome["event"] == "success"
+        outcome = client.success()
         assert len(client.named("request", "POST")) == 2
         assert outcome["url"] == site.through(proxy, ticket)
     assert_delivered(app, ticket, file.read_bytes())
@@ -104,7 +103,7 @@ def test_a_pause_is_no_end(site, proxy, app, file, protocol):
         assert client.abort()["event"] == "aborted"
         proxy.limit(None)
         client.start()
-        assert client.outcome()["event"] == "success"
+        client.success()
         (head,) = client.named("response", "HEAD")
         assert int(head["headers"]["upload-offset"]) >= recorded
     assert_delivered(app, ticket, file.read_bytes())
@@ -122,12 +121,12 @@ def test_a_line_that_stands_still_does_not_keep_a_second_client_waiting(
         wait_until(lambda: proxy.bytes_up > MIB, "1 MiB on the line")
         proxy.stall()
         with TusJs(file, uploadUrl=ticket, protocol=protocol) as second:
-            assert second.outcome()["event"] == "success"
+            second.success()
             start = int(second.named("request", "PATCH")[0]["sent"]["Upload-Offset"])
             assert start > 0
         assert stalled.named("success") == []
         assert_delivered(app, ticket, file.read_bytes())
         # When the line goes on the first one learns that nothing is left to do.
         proxy.resume()
-        assert stalled.outcome()["event"] == "success"
+        stalled.success()
     assert len(app.handovers) == 1

@@ -29,8 +29,7 @@ def proxy(site):
 
 def assert_refused(client, status=422):
     """The library has reported an error, with the reason, and no success, and asks no more."""
-    outcome = client.outcome()
-    assert outcome["event"] == "error"
+    outcome = client.error()
     assert outcome["status"] == status
     assert REASON in outcome["body"]
     assert client.named("success") == []
@@ -79,8 +78,7 @@ def test_a_refusal_is_learnt_by_a_client_that_has_only_the_upload_url(site, app,
     with TusJs(file, endpoint=ticket, protocol=protocol) as first:
         assert_refused(first)
     with TusJs(file, uploadUrl=ticket, protocol=protocol) as second:
-        outcome = second.outcome()
-        assert outcome["event"] == "error"
+        outcome = second.error()
         assert second.named("success") == []
     assert_delivered(app, ticket, file.read_bytes())
 
@@ -94,8 +92,7 @@ def test_a_slow_app_is_waited_for(site, app, file, protocol):
         app.wait_for(1)
         assert client.named("success") == []
         held.let_go()
-        assert client.outcome()["event"] == "success"
-        assert client.outcome()["headers"]["upload-state"] == "FINISHED"
+        assert client.success()["headers"]["upload-state"] == "FINISHED"
     assert_delivered(app, ticket, file.read_bytes())
 
 
@@ -111,7 +108,7 @@ def test_a_slow_app_whose_answer_is_lost_is_asked_about_and_not_asked_again(
         proxy.cut()
         client.wait_for(lambda e: e["event"] == "request" and e["method"] == "HEAD", "HEAD")
         held.let_go()
-        assert client.outcome()["event"] == "success"
+        client.success()
     assert_delivered(app, ticket, file.read_bytes())
 
 
@@ -126,7 +123,7 @@ def test_an_app_that_is_down_gets_the_file_when_it_is_back(site, file, protocol,
         client.wait_for(lambda e: e["event"] == "response" and e["status"] >= 400, "not yet")
         assert client.named("success") == []
         with web_app(port=port) as app:
-            assert client.outcome()["event"] == "success"
+            client.success()
             assert_delivered(app, ticket, file.read_bytes())
 
 
@@ -135,7 +132,7 @@ def test_an_app_that_fails_is_asked_again_about_the_same_delivery(site, app, fil
     app.replies = [DOWN, DOWN, reply()]
     ticket = site.new_ticket(app.url)
     with TusJs(file, endpoint=ticket, protocol=protocol) as client:
-        assert client.outcome()["event"] == "success"
+        client.success()
         # All of the file crossed the line once.
         assert client.named("request", "POST")[0]["url"] == ticket
         sizes = [e["size"] for e in client.named("chunk")]
@@ -149,8 +146,8 @@ def test_an_impatient_client_reports_an_error_and_the_file_still_arrives(site, a
     app.replies = [DOWN, reply()]
     ticket = site.new_ticket(app.url)
     with TusJs(file, endpoint=ticket, retryDelays=[]) as client:
-        outcome = client.outcome()
-        assert (outcome["event"], outcome["status"]) == ("error", 423)
+        outcome = client.error()
+        assert outcome["status"] == 423
         assert "closed for the night" in outcome["body"] or "500" in outcome["body"]
     site.wait_for_state(ticket, "FINISHED")
     assert len({handover.form["deliveryId"] for handover in app.handovers}) == 1
@@ -181,8 +178,7 @@ def test_a_created_upload_is_not_made_twice_while_the_app_is_down(
     app.replies = [DOWN, DOWN, reply()]
     options = {"headers": {"X-User": "zoe"}, "protocol": protocol}
     with TusJs(file, endpoint=creating_site.uploads, **options) as client:
-        outcome = client.outcome()
-        assert outcome["event"] == "success"
+        outcome = client.success()
         assert len(client.named("request", "POST")) == 1
     assert {handover.form["id"] for handover in app.handovers} == {id_of(outcome["url"])}
     assert len({handover.form["deliveryId"] for handover in app.handovers}) == 1

@@ -37,8 +37,7 @@ def test_parts_become_one_file(site, app, file, source, during_creation):
     with TusJs(
         file, endpoint=ticket, parallelUploads=PARTS, metadata=metadata, **options
     ) as client:
-        outcome = client.outcome()
-        assert (outcome["event"], outcome["url"]) == ("success", ticket)
+        assert client.success()["url"] == ticket
         assert len(posts(client, "partial")) == PARTS
     assert assert_delivered(app, ticket, file.read_bytes()).form["filenameFromBrowser"] == file.name
     assert site.facts(ticket)["state"] == "FINISHED"
@@ -54,15 +53,14 @@ def test_parts_are_made_at_the_address_of_all_uploads(site, app, file, how):
         else {"metadata": brought, "metadataForPartialUploads": brought}
     )
     with TusJs(file, endpoint=site.uploads, parallelUploads=PARTS, **options) as client:
-        assert client.outcome()["event"] == "success"
+        client.success()
     assert_delivered(app, ticket, file.read_bytes())
 
 
 def test_parts_of_an_upload_that_the_app_lets_its_user_create(creating_site, app, file):
     options = {"headers": {"X-User": "zoe"}, "parallelUploads": PARTS}
     with TusJs(file, endpoint=creating_site.uploads, **options) as client:
-        outcome = client.outcome()
-        assert outcome["event"] == "success"
+        outcome = client.success()
     assert_delivered(app, outcome["url"], file.read_bytes())
 
 
@@ -72,7 +70,7 @@ def test_cut_lines_cost_little_of_the_parts(site, proxy, app, file):
     proxy.cut_after(512 * KIB, times=PARTS)
     through = site.through(proxy, ticket)
     with TusJs(file, endpoint=through, parallelUploads=PARTS) as client:
-        assert client.outcome()["event"] == "success"
+        client.success()
         assert len(posts(client, "partial")) == PARTS
     assert proxy.bytes_up < file.stat().st_size + 2 * MIB
     assert_delivered(app, ticket, file.read_bytes())
@@ -87,7 +85,7 @@ def test_a_killed_server_goes_on_with_the_parts(site, proxy, app, file):
         site.server.kill()
         proxy.limit(None)
         site.server.start()
-        assert client.outcome()["event"] == "success"
+        client.success()
         assert len(posts(client, "partial")) <= 2 * PARTS  # whose answers may have been lost
     assert_delivered(app, ticket, file.read_bytes())
 
@@ -100,7 +98,7 @@ def test_parts_are_continued_by_another_client(site, app, file, tmp_path):
         first.wait_for(lambda e: len(first.named("chunk")) >= PARTS, "chunks")
     with TusJs(file, endpoint=ticket, start=False, **options) as second:
         second.go_on()
-        assert second.outcome()["event"] == "success"
+        second.success()
         assert posts(second, "partial") == []
     assert_delivered(app, ticket, file.read_bytes())
 
@@ -114,7 +112,7 @@ def test_a_last_answer_that_is_lost_makes_no_second_file(site, proxy, app, file)
         app.wait_for(1)  # it is one file already, and the server waits for the app
         proxy.cut()
         held.let_go()
-        assert client.outcome()["event"] == "success"
+        client.success()
         # The parts are asked for again, none of them is sent again.
         assert len(posts(client, "partial")) == PARTS
         assert len(posts(client, "final")) == 2
@@ -132,8 +130,8 @@ def test_a_refused_file_is_an_error_that_says_why(site, proxy, app, file, lost):
         if lost:
             proxy.cut()
         held.let_go()
-        outcome = client.outcome()
-        assert (outcome["event"], outcome["status"]) == ("error", 422)
+        outcome = client.error()
+        assert outcome["status"] == 422
         assert REASON in outcome["body"]
         assert client.named("success") == []
         assert len(posts(client, "partial")) == PARTS
@@ -144,7 +142,7 @@ def test_an_app_that_fails_at_first_gets_the_file_once(site, app, file):
     app.replies = [reply(500, b"not now"), reply(500, b"not now"), reply()]
     ticket = site.new_ticket(app.url)
     with TusJs(file, endpoint=ticket, parallelUploads=PARTS) as client:
-        assert client.outcome()["event"] == "success"
+        client.success()
         assert len(posts(client, "partial")) == PARTS
     assert len({handover.form["deliveryId"] for handover in app.handovers}) == 1
     assert site.facts(ticket)["state"] == "FINISHED"
@@ -166,7 +164,7 @@ def test_terminating_after_all_is_done_is_harmless(site, app, file):
     """The library terminates the parts, too, and nobody hears if that goes wrong."""
     ticket = site.new_ticket(app.url)
     with TusJs(file, endpoint=ticket, parallelUploads=PARTS, retryDelays=[]) as client:
-        assert client.outcome()["event"] == "success"
+        client.success()
         client.abort(terminate=True)
         client.wait_for(lambda e: len(client.named("response", "DELETE")) == PARTS + 1, "DELETEs")
     assert site.facts(ticket)["state"] == "FINISHED"
@@ -178,6 +176,6 @@ def test_the_drafts_know_no_parts_and_say_so(site, app, file, protocol):
     """Half a file, taken for the whole, would be the worst of answers."""
     ticket = site.new_ticket(app.url)
     with TusJs(file, endpoint=ticket, parallelUploads=2, protocol=protocol) as client:
-        outcome = client.outcome()
-        assert (outcome["event"], outcome["status"]) == ("error", 400)
+        outcome = client.error()
+        assert outcome["status"] == 400
     assert app.handovers == []

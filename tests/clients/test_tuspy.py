@@ -59,7 +59,7 @@ def test_the_url_of_a_ticket_is_a_client_s_url(site, app, file, chunk_size, chec
     sending.upload()
     assert sending.url == ticket
     assert assert_delivered(app, ticket, file.read_bytes()).form["filenameFromBrowser"] == file.name
-    assert site.facts(ticket)["type"] == "application/x-tar"
+    assert site.record(ticket)["content_type"] == "application/x-tar"
 
 
 def test_no_metadata_at_all_are_fine(site, app, file):
@@ -112,7 +112,7 @@ def test_an_app_may_let_its_users_create(creating_site, app, file):
 
 @pytest.mark.parametrize(
     ("headers", "name", "text"),
-    [({}, "a.tar", b"ticket"), ({"X-User": "zoe"}, "a.exe", b"no programs, please")],
+    [({}, "a.tar", b"you may not"), ({"X-User": "zoe"}, "a.exe", b"no programs, please")],
 )
 def test_an_app_need_not_let_everybody_create_everything(
     creating_site, app, file, headers, name, text
