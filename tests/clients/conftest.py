@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from webapp import WebApp, web_app
 
 MIB = 1024 * 1024
 
-ENVIRON = {"INCOMING_HANDOVER_RETRY_S": "0.2"}
 OPTIONS = ("--workers", "2")
 
 
@@ -25,9 +25,26 @@ def assert_no_trouble(server: Server) -> None:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """Incoming on its own, under two workers."""
-    environ = {**ENVIRON, "INCOMING_STORAGE_DIR": str(tmp_path / "storage")}
+    with running_site(tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+def hasty_site(tmp_path: Path) -> Iterator[Site]:
+    """The same, but its answers do not wait for the app as long as it takes."""
+    with running_site(tmp_path, INCOMING_COMPLETE_WAIT_S="0.5") as site:
+        yield site
+
+
+@contextmanager
+def running_site(folder: Path, **settings: str) -> Iterator[Site]:
+    environ = {
+        "INCOMING_STORAGE_DIR": str(folder / "storage"),
+        "INCOMING_HANDOVER_RETRY_S": "0.2",
+        **settings,
+    }
     application = "incoming_wsgi.wsgi:application"
-    with gunicorn(application, *OPTIONS, folder=tmp_path, environ=environ) as server:
+    with gunicorn(application, *OPTIONS, folder=folder, environ=environ) as server:
         yield Site(server)
         assert_no_trouble(server)
 

@@ -6,6 +6,7 @@ It knows neither deferred lengths nor termination, concatenation or data in a cr
 from __future__ import annotations
 
 import asyncio
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -27,6 +28,16 @@ REFUSED = reply(200, f"refused: {REASON}".encode())
 DOWN = reply(500, b"closed for the night")
 # In place of its none, and of its 30 s between two.
 PATIENT = {"retries": 200, "retry_delay": 0.1}
+
+
+# It closes neither the files that it opens nor its connections.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _left_open():
+    yield
+    gc.collect()  # while they may still be left open
 
 
 @pytest.fixture
@@ -257,11 +268,11 @@ def test_a_slow_app_is_waited_for(site, app, file):
     assert_delivered(app, ticket, file.read_bytes())
 
 
-def test_an_app_that_is_down_gets_the_file_when_it_is_back(site, file):
+def test_an_app_that_is_down_gets_the_file_when_it_is_back(hasty_site, file):
     port = free_port()
-    ticket = site.new_ticket(f"http://127.0.0.1:{port}/api/backend/upload_finished")
+    ticket = hasty_site.new_ticket(f"http://127.0.0.1:{port}/api/backend/upload_finished")
     with uploading(uploader(ticket, file, **PATIENT)) as wait_for_end:
-        wait_until(lambda: site.facts(ticket)["reason"], "an attempt that failed")
+        wait_until(lambda: hasty_site.facts(ticket)["reason"], "an attempt that failed")
         with web_app(port=port) as app:
             wait_for_end()
             assert_delivered(app, ticket, file.read_bytes())
