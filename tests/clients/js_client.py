@@ -49,6 +49,7 @@ class TusJs:
         self.events: list[Event] = []
         self._news = threading.Condition()
         self._over = False
+        self._started_at = 0
         self._process = subprocess.Popen(
             [node(), str(PROGRAM)],
             stdin=subprocess.PIPE,
@@ -81,11 +82,13 @@ class TusJs:
         self.end(check=kind is None)
 
     def start(self) -> None:
-        """Begin, or go on where it was: `abort` is the library's pause, too."""
+        """Begin, or go on where it was, after an `abort` or an error."""
+        self._started_at = len(self.events)
         self._tell({"do": "start"})
 
     def go_on(self) -> None:
         """Continue what the URL storage knows of this file."""
+        self._started_at = len(self.events)
         self._tell({"do": "continue"})
 
     def abort(self, *, terminate: bool = False) -> Event:
@@ -111,13 +114,13 @@ class TusJs:
             assert (self._process.returncode, complaints) == (0, "")
 
     def success(self) -> Event:
-        """What the library reports in the end, which must be that; waited for."""
+        """What the library reports in the end, since it was started; waited for."""
         outcome = self._outcome()
         assert outcome["event"] == "success", outcome["message"]
         return outcome
 
     def error(self) -> Event:
-        """What the library reports in the end, which must be that; waited for."""
+        """What the library reports in the end, since it was started; waited for."""
         outcome = self._outcome()
         assert outcome["event"] == "error"
         return outcome
@@ -139,7 +142,8 @@ class TusJs:
         return [e for e in self.events if e["event"] == name and method in (None, e.get("method"))]
 
     def _outcome(self) -> Event:
-        return self.wait_for(lambda e: e["event"] in ("success", "error"), "outcome")
+        is_outcome = {"success", "error"}
+        return self.wait_for(lambda e: e["event"] in is_outcome, "outcome", self._started_at)
 
     def _ask(self, good: str, order: dict[str, object]) -> Event:
         seen = len(self.events)

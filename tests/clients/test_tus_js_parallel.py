@@ -6,6 +6,7 @@ import pytest
 from js_client import DRAFT_03, DRAFT_05, TusJs
 from our_site import Held, assert_delivered, id_of
 from proxy import tcp_proxy
+from waiting import wait_until
 from webapp import reply
 
 KIB = 1024
@@ -90,13 +91,17 @@ def test_a_killed_server_goes_on_with_the_parts(site, proxy, app, file):
     assert_delivered(app, ticket, file.read_bytes())
 
 
-def test_parts_are_continued_by_another_client(site, app, file, tmp_path):
+def test_parts_are_continued_by_another_client(site, proxy, app, file, tmp_path):
     ticket = site.new_ticket(app.url)
-    options = {"parallelUploads": PARTS, "chunkSize": 256 * KIB, "url_storage": tmp_path / "urls"}
-    options["source"] = "file"
-    with TusJs(file, endpoint=ticket, **options) as first:
-        first.wait_for(lambda e: len(first.named("chunk")) >= PARTS, "chunks")
-    with TusJs(file, endpoint=ticket, start=False, **options) as second:
+    proxy.limit(2 * MIB)
+    urls = tmp_path / "urls"
+    options = {"parallelUploads": PARTS, "chunkSize": 256 * KIB, "source": "file"}
+    options |= {"url_storage": urls, "endpoint": site.through(proxy, ticket)}
+    with TusJs(file, **options) as first:
+        wait_until(lambda: "parallelUploadUrls" in urls.read_text(), "the parts in the storage")
+        first.wait_for(lambda e: e["event"] == "chunk", "a chunk")
+    proxy.limit(None)
+    with TusJs(file, start=False, **options) as second:
         second.go_on()
         second.success()
         assert posts(second, "partial") == []
@@ -112,8 +117,11 @@ def test_a_last_answer_that_is_lost_makes_no_second_file(site, proxy, app, file)
         app.wait_for(1)  # it is one file already, and the server waits for the app
         proxy.cut()
         held.let_go()
+        # Here alone the library does not try again by itself.
+        client.error()
+        client.start()
         client.success()
-        # The parts are asked for again, none of them is sent again.
+        # It has asked for the parts, and sent none of them again.
         assert len(posts(client, "partial")) == PARTS
         assert len(posts(client, "final")) == 2
     assert_delivered(app, ticket, file.read_bytes())
@@ -129,6 +137,8 @@ def test_a_refused_file_is_an_error_that_says_why(site, proxy, app, file, lost):
         app.wait_for(1)
         if lost:
             proxy.cut()
+            client.error()
+            client.start()
         held.let_go()
         outcome = client.error()
         assert outcome["status"] == 422
