@@ -1,0 +1,363 @@
+"""Uppy's tus plugin in Chromium, against gunicorn: the page keeps its uploader, and gets tickets.
+
+The page is at one port and its uploads go to another, through a line with faults: another origin,
+so that each request has been asked for before by a preflight.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+from proxy import Proxy, tcp_proxy
+from servers import Server, gunicorn
+from tools import missing
+from uploading import make_file
+from waiting import wait_until
+
+HERE = Path(__file__).parent / "uppy"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "clients.md"
+MIB = 1 << 20
+
+
+def bundle(entry: Path, target: Path) -> None:
+    esbuild = ROOT / "node_modules" / ".bin" / "esbuild"
+    if not (ROOT / "node_modules" / "@uppy" / "tus").is_dir():
+        missing("Uppy is not installed: npm ci")
+    subprocess.run(
+        [esbuild, entry, "--bundle", "--log-level=warning", f"--outfile={target}"],
+        env={**os.environ, "NODE_PATH": str(ROOT / "node_modules")},
+        check=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="session")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("uppy") / "page.js"
+    bundle(HERE / "page.js", target)
+    return target
+
+
+class App:
+    """The app with its pages, of which each test has one."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.arrived = folder / "arrived"
+
+    def noted(self, what: str) -> list[dict[str, Any]]:
+        """What the app has written down: `tickets`, `asked`, `taken`, `cancelled`."""
+        file = self.folder / what
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def has_taken(self, *paths: Path) -> None:
+        """Each of the files once, and nothing else."""
+        assert sorted(each["filename"] for each in self.noted("taken")) == sorted(
+            path.name for path in paths
+        )
+        for path in paths:
+            assert (self.arrived / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.fixture
+def app(tmp_path: Path, script: Path) -> Iterator[App]:
+    home = tmp_path / "app"
+    home.mkdir()
+    shutil.copy(script, home)
+    server = gunicorn(
+        "uppy_app:application",
+        *("--workers", "2", "--pythonpath", str(HERE)),
+        folder=tmp_path,
+        environ={"UPPY_FOLDER": str(home)},
+    )
+    with server:
+        yield App(server, home)
+
+
+@pytest.fixture
+def line(app: App) -> Iterator[Proxy]:
+    """To the uploads alone; 4 MiB/s, so that an upload can be caught in the middle."""
+    with tcp_proxy(app.server.port) as proxy:
+        proxy.limit(4 * MIB)
+        yield proxy
+
+
+class Uploads:
+    """The page."""
+
+    def __init__(self, page: Page, app: App, line: Proxy) -> None:
+        self.page = page
+        self._endpoint = f"{line.url}/incoming/frontend/uploads/"
+        page.goto(app.server.url)
+
+    def start(self, *paths: Path, way: str = "header", **options: object) -> None:
+        self.page.locator("#file").set_input_files(list(paths))
+        self.page.evaluate(
+            "([endpoint, way, options]) => start(endpoint, way, options)",
+            [self._endpoint, way, options],
+        )
+
+    def get(self, expression: str) -> Any:
+        return self.page.evaluate(f"() => {expression}")
+
+    def run(self, script: str) -> None:
+        self.page.evaluate(f"() => {{ {script} }}")
+
+    def wait_for(self, expression: str, timeout_s: float = 60.0) -> None:
+        """What Uppy has said is told if it does not come true."""
+        try:
+            wait_until(lambda: self.get(f"Boolean({expression})"), expression, timeout_s)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}; {self.get('[succeeded, failed]')}") from None
+
+    def wait_for_part(self, length: int) -> None:
+        """Until so many bytes of the first file are on their way."""
+        self.wait_for(f"uppy.getFiles()[0].progress.bytesUploaded > {length}")
+
+    def wait_until_arrived(self, app: App, *paths: Path) -> None:
+        """Uppy says so of each file, and has said nothing else; the app has them, each once."""
+        self.wait_for(f"succeeded.length + failed.length >= {len(paths)}")
+        assert self.get("failed") == []
+        assert sorted(self.get("succeeded")) == sorted(path.name for path in paths)
+        app.has_taken(*paths)
+
+
+@pytest.fixture
+def uploads(page: Page, app: App, line: Proxy) -> Uploads:
+    return Uploads(page, app, line)
+
+
+# What a page may set. Lines are cut in the middle of all of them below.
+OPTIONS: dict[str, dict[str, object]] = {
+    "one request": {},
+    "chunks": {"chunkSize": MIB},
+    "data in the creation": {"uploadDataDuringCreation": True},
+    "chunks from the creation on": {"uploadDataDuringCreation": True, "chunkSize": MIB},
+    "length comes later": {"uploadLengthDeferred": True, "chunkSize": MIB},
+    "length comes with the only request": {"uploadLengthDeferred": True},
+    "method in a header": {"overridePatchMethod": True, "chunkSize": MIB},
+    "parts in parallel": {"parallelUploads": 3},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_file_arrives(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path, options: str
+) -> None:
+    path = make_file(tmp_path, "Größe 1.mp4", 5 * MIB)
+    line.limit(None)
+    uploads.start(path, **OPTIONS[options])
+
+    uploads.wait_until_arrived(app, path)
+    [taken] = app.noted("taken")
+    [ticket] = app.noted("tickets")
+    assert taken["id"] == ticket["id"]
+    assert taken["content_type"] == "video/mp4"
+    assert taken["relative_path"] is None
+    assert "ticket" not in taken["metadata"]
+
+
+@pytest.mark.parametrize("way", ["header", "metadata", "endpoint", "uploadUrl"])
+def test_each_way_to_bring_a_ticket(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path, way: str
+) -> None:
+    path = make_file(tmp_path, "film.mp4", 3 * MIB)
+    line.limit(None)
+    uploads.start(path, way=way)
+
+    uploads.wait_for("succeeded.length + failed.length")
+    assert uploads.get("failed") == []
+    [taken] = app.noted("taken")
+    assert [taken["id"]] == [ticket["id"] for ticket in app.noted("tickets")]
+    # Nobody has told its name to a ticket that was not created.
+    assert taken["filename"] == (None if way == "uploadUrl" else "film.mp4")
+    [arrived] = app.arrived.iterdir()
+    assert arrived.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_line_that_is_cut_in_the_middle_costs_no_byte_that_was_stored(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path, options: str
+) -> None:
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    uploads.start(path, **OPTIONS[options])
+    for part in (4 * MIB, 10 * MIB):
+        uploads.wait_for_part(part)
+        line.cut()
+
+    uploads.wait_until_arrived(app, path)
+    # Without a Location the client begins again; what it sends again is not written again.
+    if options != "data in the creation":
+        # Each cut loses what was between browser and server: buffers of sockets.
+        assert line.bytes_up < 16 * MIB + 2 * 5 * MIB
+    assert len(app.noted("tickets")) == 1
+
+
+def test_the_server_is_killed_and_started_again(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path
+) -> None:
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    uploads.start(path)
+    uploads.wait_for_part(6 * MIB)
+
+    app.server.kill()
+    app.server.start()
+
+    uploads.wait_until_arrived(app, path)
+    assert line.bytes_up < 16 * MIB + 5 * MIB
+
+
+@pytest.mark.parametrize("way", ["header", "metadata"])
+@pytest.mark.parametrize("options", ["one request", "chunks", "parts in parallel"])
+def test_after_a_reload_the_same_file_goes_on(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path, way: str, options: str
+) -> None:
+    if way == "metadata" and options == "parts in parallel":
+        pytest.skip("parts have no metadata")
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    uploads.start(path, way=way, **OPTIONS[options])
+    uploads.wait_for_part(8 * MIB)
+
+    uploads.page.reload()
+    uploads.start(path, way=way, **OPTIONS[options])
+
+    uploads.wait_until_arrived(app, path)
+    assert line.bytes_up < 16 * MIB + 5 * MIB
+    first, second = app.noted("tickets")
+    assert [taken["id"] for taken in app.noted("taken")] == [first["id"]]
+
+
+@pytest.mark.parametrize("options", ["one request", "chunks", "parts in parallel"])
+def test_a_pause(app: App, uploads: Uploads, line: Proxy, tmp_path: Path, options: str) -> None:
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    uploads.start(path, **OPTIONS[options])
+    uploads.wait_for_part(6 * MIB)
+
+    uploads.run("uppy.pauseAll()")
+    # What was in the buffers of sockets still comes.
+    wait_until(lambda: line.running == 0, "the end of all connections")
+    stopped = line.bytes_up
+    assert stopped < 16 * MIB
+    assert app.noted("asked") == []
+    uploads.run("uppy.resumeAll()")
+
+    uploads.wait_until_arrived(app, path)
+    assert line.bytes_up < 16 * MIB + 5 * MIB
+
+
+def test_a_file_that_is_removed_is_cancelled_and_the_app_is_told(
+    app: App, uploads: Uploads, tmp_path: Path
+) -> None:
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    uploads.start(path)
+    uploads.wait_for_part(6 * MIB)
+
+    uploads.run("uppy.removeFile(uppy.getFiles()[0].id)")
+
+    [ticket] = app.noted("tickets")
+    wait_until(lambda: app.noted("cancelled"), "the call of the app")
+    assert app.noted("cancelled") == [ticket]
+    # The same file chosen again is a new upload.
+    uploads.start(path)
+    uploads.wait_until_arrived(app, path)
+
+
+def test_many_files_at_once_have_a_ticket_each(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path
+) -> None:
+    paths = [make_file(tmp_path, f"photo {number}.jpg", MIB, number) for number in range(12)]
+    line.limit(None)
+    uploads.start(*paths)
+
+    uploads.wait_until_arrived(app, *paths)
+    tickets = {ticket["id"] for ticket in app.noted("tickets")}
+    assert len(tickets) == 12
+    assert {taken["id"] for taken in app.noted("taken")} == tickets
+
+
+# ---- what the app says of a file that is complete
+
+
+@pytest.mark.parametrize("options", ["one request", "chunks", "parts in parallel"])
+def test_a_refusal_is_an_error_with_the_reason_and_never_a_success(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path, options: str
+) -> None:
+    (app.folder / "refused").write_text("it has a virus")
+    path = make_file(tmp_path, "film.mp4", 3 * MIB)
+    line.limit(None)
+    uploads.start(path, **OPTIONS[options])
+
+    uploads.wait_for("failed.length")
+    [failed] = uploads.get("failed")
+    assert failed["status"] == 422
+    assert "it has a virus" in json.loads(failed["text"])["detail"]
+    assert uploads.get("succeeded") == []
+    assert len(app.noted("asked")) == 1
+    # Neither does trying again help: the app is not asked a second time.
+    uploads.run("uppy.retryAll()")
+    uploads.wait_for("failed.length === 2")
+    assert "it has a virus" in uploads.get("failed[1].text")
+    assert uploads.get("succeeded") == []
+    assert len(app.noted("asked")) == 1
+
+
+def test_a_refusal_whose_answer_was_lost_is_an_error_with_the_reason(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path
+) -> None:
+    (app.folder / "slow").touch()
+    path = make_file(tmp_path, "film.mp4", 3 * MIB)
+    line.limit(None)
+    uploads.start(path)
+    wait_until(lambda: app.noted("asked"), "the call of the app")
+
+    line.cut()
+    (app.folder / "refused").write_text("it has a virus")
+    (app.folder / "slow").unlink()
+
+    uploads.wait_for("failed.length + succeeded.length")
+    assert uploads.get("succeeded") == []
+    [failed] = uploads.get("failed")
+    assert failed["status"] == 422
+    assert "it has a virus" in failed["text"]
+    assert len(app.noted("asked")) == 1
+    assert line.bytes_up < 4 * MIB  # the file was sent once
+
+
+@pytest.mark.parametrize("options", ["one request", "parts in parallel"])
+def test_while_the_app_is_down_there_is_no_success_and_afterwards_there_is_one(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path, options: str
+) -> None:
+    (app.folder / "closed").touch()
+    path = make_file(tmp_path, "film.mp4", 3 * MIB)
+    line.limit(None)
+    locked = []
+    uploads.page.on("response", lambda answer: locked.append(answer.status == 423))
+    uploads.start(path, **OPTIONS[options])
+    wait_until(lambda: uploads.get("1") and any(locked), "an answer that says locked")
+    assert uploads.get("succeeded") == []
+
+    (app.folder / "closed").unlink()
+
+    uploads.wait_until_arrived(app, path)
+
+
+def test_without_a_right_nothing_is_created(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path
+) -> None:
+    path = make_file(tmp_path, "film.mp4", MIB)
+    uploads.start(path, headers={"Upload-Ticket": "made-up"}, allowedMetaFields=["name"])
+
+    uploads.wait_for("failed.length")
+    [failed] = uploads.get("failed")
+    assert failed["status"] in (403, 404)
+    assert uploads.get("succeeded") == []
