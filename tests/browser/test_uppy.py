@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -26,14 +27,24 @@ HERE = Path(__file__).parent / "uppy"
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "clients.md"
 MIB = 1 << 20
+# When a line is cut, what is between browser and server is lost: in buffers of sockets.
+LOST = 4 * MIB
 
 
 def bundle(entry: Path, target: Path) -> None:
+    """One script of all that `entry` imports. What it exports is the global `recipe`."""
     esbuild = ROOT / "node_modules" / ".bin" / "esbuild"
     if not (ROOT / "node_modules" / "@uppy" / "tus").is_dir():
         missing("Uppy is not installed: npm ci")
     subprocess.run(
-        [esbuild, entry, "--bundle", "--log-level=warning", f"--outfile={target}"],
+        [
+            esbuild,
+            entry,
+            "--bundle",
+            "--global-name=recipe",
+            "--log-level=warning",
+            f"--outfile={target}",
+        ],
         env={**os.environ, "NODE_PATH": str(ROOT / "node_modules")},
         check=True,
         timeout=60,
@@ -97,6 +108,7 @@ class Uploads:
 
     def __init__(self, page: Page, app: App, line: Proxy) -> None:
         self.page = page
+        self.line = line
         self._endpoint = f"{line.url}/incoming/frontend/uploads/"
         page.goto(app.server.url)
 
@@ -120,9 +132,9 @@ class Uploads:
         except AssertionError as exc:
             raise AssertionError(f"{exc}; {self.get('[succeeded, failed]')}") from None
 
-    def wait_for_part(self, length: int) -> None:
-        """Until so many bytes of the first file are on their way."""
-        self.wait_for(f"uppy.getFiles()[0].progress.bytesUploaded > {length}")
+    def wait_until_passed(self, length: int) -> None:
+        """Until so many bytes have come to the server, and headers among them."""
+        wait_until(lambda: self.line.bytes_up > length, f"{length} bytes")
 
     def wait_until_arrived(self, app: App, *paths: Path) -> None:
         """Uppy says so of each file, and has said nothing else; the app has them, each once."""
@@ -191,15 +203,14 @@ def test_a_line_that_is_cut_in_the_middle_costs_no_byte_that_was_stored(
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 16 * MIB)
     uploads.start(path, **OPTIONS[options])
-    for part in (4 * MIB, 10 * MIB):
-        uploads.wait_for_part(part)
+    for passed in (6 * MIB, 12 * MIB):
+        uploads.wait_until_passed(passed)
         line.cut()
 
     uploads.wait_until_arrived(app, path)
-    # Without a Location the client begins again; what it sends again is not written again.
+    # Without a Location the client begins again, and what was stored is not written again.
     if options != "data in the creation":
-        # Each cut loses what was between browser and server: buffers of sockets.
-        assert line.bytes_up < 16 * MIB + 2 * 5 * MIB
+        assert line.bytes_up < 16 * MIB + 2 * LOST
     assert len(app.noted("tickets")) == 1
 
 
@@ -208,13 +219,13 @@ def test_the_server_is_killed_and_started_again(
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 16 * MIB)
     uploads.start(path)
-    uploads.wait_for_part(6 * MIB)
+    uploads.wait_until_passed(8 * MIB)
 
     app.server.kill()
     app.server.start()
 
     uploads.wait_until_arrived(app, path)
-    assert line.bytes_up < 16 * MIB + 5 * MIB
+    assert line.bytes_up < 16 * MIB + LOST
 
 
 @pytest.mark.parametrize("way", ["header", "metadata"])
@@ -226,14 +237,14 @@ def test_after_a_reload_the_same_file_goes_on(
         pytest.skip("parts have no metadata")
     path = make_file(tmp_path, "film.mp4", 16 * MIB)
     uploads.start(path, way=way, **OPTIONS[options])
-    uploads.wait_for_part(8 * MIB)
+    uploads.wait_until_passed(8 * MIB)
 
     uploads.page.reload()
     uploads.start(path, way=way, **OPTIONS[options])
 
     uploads.wait_until_arrived(app, path)
-    assert line.bytes_up < 16 * MIB + 5 * MIB
-    first, second = app.noted("tickets")
+    assert line.bytes_up < 16 * MIB + LOST
+    first, _ = app.noted("tickets")
     assert [taken["id"] for taken in app.noted("taken")] == [first["id"]]
 
 
@@ -241,18 +252,16 @@ def test_after_a_reload_the_same_file_goes_on(
 def test_a_pause(app: App, uploads: Uploads, line: Proxy, tmp_path: Path, options: str) -> None:
     path = make_file(tmp_path, "film.mp4", 16 * MIB)
     uploads.start(path, **OPTIONS[options])
-    uploads.wait_for_part(6 * MIB)
+    uploads.wait_until_passed(8 * MIB)
 
+    running = line.running
     uploads.run("uppy.pauseAll()")
-    # What was in the buffers of sockets still comes.
-    wait_until(lambda: line.running == 0, "the end of all connections")
-    stopped = line.bytes_up
-    assert stopped < 16 * MIB
-    assert app.noted("asked") == []
+    wait_until(lambda: line.running < running, "the end of a connection")
+    assert line.bytes_up < 16 * MIB
     uploads.run("uppy.resumeAll()")
 
     uploads.wait_until_arrived(app, path)
-    assert line.bytes_up < 16 * MIB + 5 * MIB
+    assert line.bytes_up < 16 * MIB + LOST
 
 
 def test_a_file_that_is_removed_is_cancelled_and_the_app_is_told(
@@ -260,7 +269,7 @@ def test_a_file_that_is_removed_is_cancelled_and_the_app_is_told(
 ) -> None:
     path = make_file(tmp_path, "film.mp4", 16 * MIB)
     uploads.start(path)
-    uploads.wait_for_part(6 * MIB)
+    uploads.wait_until_passed(8 * MIB)
 
     uploads.run("uppy.removeFile(uppy.getFiles()[0].id)")
 
@@ -361,3 +370,107 @@ def test_without_a_right_nothing_is_created(
     [failed] = uploads.get("failed")
     assert failed["status"] in (403, 404)
     assert uploads.get("succeeded") == []
+
+
+# ---- the recipes of the document, as they stand there but for the addresses
+
+
+def recipe(name: str, app: App, line: Proxy, more: str = "") -> None:
+    """As `/recipe.js` of the app. `more` comes after it, in the same module."""
+    found = re.search(
+        rf"<!-- recipe: {name} -->\n```js\n(.*?)^```$", DOCUMENT.read_text(), re.S | re.M
+    )
+    assert found is not None, name
+    entry = app.folder / "entry.js"
+    entry.write_text(found[1].replace("https://uploads.example.com", line.url) + more)
+    bundle(entry, app.folder / "recipe.js")
+
+
+class Recipe:
+    """A page with the script of a recipe."""
+
+    def __init__(self, page: Page, app: App) -> None:
+        self.page = page
+        self.app = app
+        self.load()
+
+    def load(self) -> None:
+        self.page.goto(self.app.server.url)
+        self.page.add_script_tag(url="/recipe.js")
+
+    def start(self, path: Path, script: str) -> None:
+        self.page.locator("#file").set_input_files(path)
+        self.page.evaluate(
+            f"() => {{ const [file] = document.getElementById('file').files; {script} }}"
+        )
+
+
+UPPY = (
+    "recipe.uppy.addFile({ name: file.name, type: file.type, data: file }); recipe.uppy.upload();"
+)
+
+
+def test_the_recipe_for_uppy(app: App, page: Page, line: Proxy, tmp_path: Path) -> None:
+    recipe("Uppy", app, line, "export { uppy };")
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    used = Recipe(page, app)
+    used.start(path, UPPY)
+    wait_until(lambda: line.bytes_up > 8 * MIB, "half of it")
+
+    used.load()
+    used.start(path, UPPY)
+
+    wait_until(lambda: page.evaluate("recipe.uppy.getState().totalProgress") == 100, "its end")
+    wait_until(lambda: app.noted("taken"), "the app")
+    app.has_taken(path)
+    assert line.bytes_up < 16 * MIB + LOST
+
+
+def test_the_recipe_for_uppy_shows_why_a_file_is_refused(
+    app: App, page: Page, line: Proxy, tmp_path: Path
+) -> None:
+    (app.folder / "refused").write_text("it has a virus")
+    recipe("Uppy", app, line, "export { uppy };")
+    used = Recipe(page, app)
+    used.start(make_file(tmp_path, "film.mp4", MIB), UPPY)
+
+    wait_until(
+        lambda: any(
+            "it has a virus" in info["message"]
+            for info in page.evaluate("recipe.uppy.getState().info")
+        ),
+        "the reason",
+    )
+
+
+def test_the_recipe_for_tus_js_client(app: App, page: Page, line: Proxy, tmp_path: Path) -> None:
+    recipe("tus-js-client", app, line)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    used = Recipe(page, app)
+    used.start(path, "recipe.upload(file);")
+    wait_until(lambda: line.bytes_up > 8 * MIB, "half of it")
+
+    used.load()
+    used.start(path, "recipe.upload(file);")
+
+    # Playwright tells of the console while it waits for the page.
+    wait_until(lambda: page.evaluate("1") and "film.mp4 has arrived" in said, "the end of it")
+    app.has_taken(path)
+    assert line.bytes_up < 16 * MIB + LOST
+
+
+def test_the_recipe_for_tus_js_client_tells_why_a_file_is_refused(
+    app: App, page: Page, line: Proxy, tmp_path: Path
+) -> None:
+    (app.folder / "refused").write_text("it has a virus")
+    recipe("tus-js-client", app, line)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    used = Recipe(page, app)
+    used.start(make_file(tmp_path, "film.mp4", MIB), "recipe.upload(file);")
+
+    wait_until(
+        lambda: page.evaluate("1") and any("it has a virus" in text for text in said), "the reason"
+    )
