@@ -9,7 +9,7 @@ ticket = incoming.new_upload()
 
 import logging
 
-from .app import Authorize, Incoming
+from .app import Incoming
 from .config import Settings
 from .errors import (
     BadRequest,
@@ -46,8 +46,9 @@ from .errors import (
 from .handover import OnCancelled, OnFinished
 from .log_ids import ShortIds
 from .names import safe_filename
+from .rights import Authorize, AuthorizeCreation
 from .states import UploadState
-from .taking import CompleteUpload
+from .taking import CompleteUpload, Refused
 from .uploads import Upload
 
 __version__ = "0.2.0"
@@ -58,6 +59,7 @@ logging.getLogger(__name__).addFilter(ShortIds())
 
 __all__ = [
     "Authorize",
+    "AuthorizeCreation",
     "BadRequest",
     "BytesLost",
     "ChunkTooLarge",
@@ -78,6 +80,7 @@ __all__ = [
     "OnCancelled",
     "OnFinished",
     "RangeNotSatisfiable",
+    "Refused",
     "Settings",
     "StorageError",
     "StorageFull",

@@ -15,14 +15,11 @@ from .errors import FileTooLarge, StorageFull, TooManyUploads, TypeNotAllowed
 from .file_types import accepts
 from .storage.base import Storage
 from .tickets.base import Usage
-from .uploads import Upload
+from .uploads import MAX_LENGTH, Upload
 
-__all__ = ["MAX_LENGTH", "Admission"]
+__all__ = ["Admission"]
 
 log = logging.getLogger("incoming_wsgi")
-
-# The widest integer of SQLite, JSON numbers aside; 8 EiB is more than any file system has.
-MAX_LENGTH = 2**63 - 1
 
 
 class Admission:
@@ -33,6 +30,12 @@ class Admission:
     def check_length(self, length: int, max_length_bytes: int | None) -> None:
         """Raises FileTooLarge for a file that no waiting makes fit; `max_length_bytes` is the
         ticket's own limit, which comes before that of the settings, wider or not."""
+        limit = self.find_limit(max_length_bytes)
+        if length > limit:
+            raise FileTooLarge(length=length, max_length_bytes=limit)
+
+    def find_limit(self, max_length_bytes: int | None) -> int:
+        """The length of the longest file that may be declared."""
         settings = self._settings
         own = settings.max_length_bytes if max_length_bytes is None else max_length_bytes
         room = self._storage.find_room()
@@ -43,9 +46,7 @@ class Admission:
             None if room is None else max(room.total, 0),
             MAX_LENGTH,
         )
-        limit = min(limit for limit in limits if limit is not None)
-        if length > limit:
-            raise FileTooLarge(length=length, max_length_bytes=limit)
+        return min(limit for limit in limits if limit is not None)
 
     def check_type(self, upload: Upload) -> None:
         """Raises TypeNotAllowed unless what is known of the file fits the ticket."""

@@ -16,18 +16,19 @@ from .engine import CANCELLED_BY_BACKEND, Engine
 from .handover import OnCancelled, OnFinished
 from .housekeeping import Housekeeping
 from .issuing import Terms
+from .rights import Authorize, AuthorizeCreation, Rights
 from .storage.base import Storage
 from .storage.file import FileStorage
 from .tickets.base import TicketStore
 from .tickets.sqlite import SQLiteTicketStore
 from .uploads import Upload
-from .web import Authorize, Web
+from .web import Web
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
 
-__all__ = ["Authorize", "Incoming"]
+__all__ = ["Incoming"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -39,6 +40,8 @@ class Incoming:
     `on_finished`   takes a complete file, in this process; for tickets without a callback URL.
     `on_cancelled`  learns of uploads that will not come; likewise.
     `authorize`     an additional right for every action of a client, see `Authorize`.
+    `authorize_creation`   makes tickets for clients that create uploads by themselves, such as
+                    those of tus, and bring none; see `AuthorizeCreation`. Without it they must.
     `storage`, `tickets`   other back ends than files and SQLite.
     Every other keyword is a setting: see `config.Settings` or docs/settings.md.
 
@@ -54,6 +57,7 @@ class Incoming:
         on_finished: OnFinished | None = None,
         on_cancelled: OnCancelled | None = None,
         authorize: Authorize | None = None,
+        authorize_creation: AuthorizeCreation | None = None,
         storage: Storage | None = None,
         tickets: TicketStore | None = None,
         **settings: Unpack[SettingKeywords],
@@ -62,6 +66,7 @@ class Incoming:
             ("on_finished", on_finished),
             ("on_cancelled", on_cancelled),
             ("authorize", authorize),
+            ("authorize_creation", authorize_creation),
         ):
             if function is not None and not callable(function):
                 raise TypeError(f"{name} must be a function, not {function!r}")
@@ -108,7 +113,7 @@ class Incoming:
             tickets=tickets,
             storage=storage,
             settings=self.settings,
-            authorize=authorize,
+            rights=Rights(self._engine, authorize, authorize_creation),
         )
 
     # for the web app that embeds it
@@ -125,6 +130,8 @@ class Incoming:
         idle_timeout_s: float | None = None,
         length: int | None = None,
         filename: str | None = None,
+        sha256: str | None = None,
+        wants_sha256: bool = False,
     ) -> str:
         """Issue a ticket and return its id, for the page.
 
@@ -138,6 +145,9 @@ class Incoming:
         `length`, `filename`: if known already, for clients that do not declare a file themselves.
         Another name may still be declared, and another length up to `max_length_bytes`, which is
         `length` if you do not say.
+        `sha256`: of the whole file, in hexadecimal, if known already. A file that has another one
+        is never handed over: its upload is FAILED.
+        `wants_sha256`: whether the app is to be told the file's SHA-256 in any case.
 
         Raises BadRequest for what cannot be, such as a URL that cannot be called; TooManyUploads if
         the owner has as many as he may; StorageFull if there is no room for `length`; TypeError
@@ -155,6 +165,8 @@ class Incoming:
             idle_timeout_s=idle_timeout_s,
             length=length,
             filename=filename,
+            expected_sha256=sha256,
+            wants_sha256=wants_sha256,
         )
         return self._engine.new_upload(terms).id
 

@@ -19,7 +19,6 @@ from urllib.parse import parse_qsl
 
 from webob import Request
 
-from .admission import MAX_LENGTH
 from .body import MAX_TEXT, Body, parse_length, shown
 from .config import Settings, parse_bool
 from .engine import CANCELLED_BY_BACKEND, Engine
@@ -34,7 +33,7 @@ from .errors import (
 )
 from .issuing import Terms
 from .responses import Answer, json_answer, text_answer
-from .uploads import public_facts
+from .uploads import MAX_LENGTH, public_facts
 
 __all__ = ["BackendAPI"]
 
@@ -87,14 +86,9 @@ class BackendAPI:
             raise BadRequest(
                 f"destType is {shown(destination)}; it must be {' or '.join(DESTINATIONS)}"
             )
-        remove = parameters.get("removeFileWhenFinished") or "true"
-        try:
-            remove_file_when_finished = parse_bool(remove)
-        except ValueError as exc:
-            raise BadRequest(f"removeFileWhenFinished is {shown(remove)}: {exc}") from exc
         terms = Terms(
             signal_finish_url=parameters.get("signalFinishURL"),
-            remove_file_when_finished=remove_file_when_finished,
+            remove_file_when_finished=parameters.get_bool("removeFileWhenFinished", default=True),
             secret=parameters.get_secret(),
             owner=parameters.get("owner") or None,
             max_length_bytes=parameters.get_length("maxLengthBytes"),
@@ -102,6 +96,8 @@ class BackendAPI:
             idle_timeout_s=parameters.get_length("idleTimeoutS"),
             length=parameters.get_length("length"),
             filename=parameters.get("filename") or None,
+            expected_sha256=parameters.get("sha256") or None,
+            wants_sha256=parameters.get_bool("wantsSha256", default=False),
         )
         return self._engine.new_upload(terms).id
 
@@ -273,6 +269,13 @@ class _Parameters:
     def get_secret(self) -> str:
         """Under the name of either generation."""
         return self.get("backendSecret") or self.get("signalFinishSecret")
+
+    def get_bool(self, name: str, *, default: bool) -> bool:
+        value = self.get(name)
+        try:
+            return parse_bool(value) if value else default
+        except ValueError as exc:
+            raise BadRequest(f"{name} is {shown(value)}: {exc}") from exc
 
     def get_length(self, name: str) -> int | None:
         text = self.get(name)

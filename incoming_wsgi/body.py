@@ -83,23 +83,36 @@ class Body:
         if self._coding.lower() != "chunked":
             raise BadRequest(f"Transfer-Encoding is {shown(self._coding)}; it may be chunked")
 
+    @property
+    def size(self) -> int | None:
+        """How many bytes will come; None for a body in chunks, which say where it ends. What has
+        neither a length nor a coding has no body. Raises LengthRequired for chunks on a server that
+        leaves them to the application."""
+        if self.length is not None or not self._chunked:
+            return self.length or 0
+        if not self._terminated:
+            raise LengthRequired
+        return None
+
     def blocks(self, *, keep: int = 1, piped: bool = False) -> Iterator[Block | Piped]:
         """All of the body, a block at a time; each stays as it is until `keep` more are asked for.
         With `piped` they may be such, to be taken out before the next is asked for.
 
-        Raises LengthRequired before the first, IncompleteBody after the last if the body was
-        shorter than announced.
+        Raises LengthRequired before the first if nobody can say where it ends, IncompleteBody after
+        the last if it ended before that.
         """
-        if self.length is None:
-            raise LengthRequired
+        length = self.size
         size = FIRST_BLOCK_BYTES
         for number in cycle(range(keep)):
-            if self._arrived == self.length:
+            if self._arrived == length:
                 return
             began = time.monotonic()
-            block = self._read(min(size, self.length - self._arrived), number, piped=piped)
+            wanted = size if length is None else min(size, length - self._arrived)
+            block = self._read(wanted, number, piped=piped)
             if not block:
-                raise IncompleteBody(announced=self.length, arrived=self._arrived)
+                if length is None and not self._broke_off and not self._in_flight.is_ended:
+                    return
+                raise IncompleteBody(announced=length, arrived=self._arrived)
             yield block
             del block  # where each is new memory, the next one can have this
             took_s = time.monotonic() - began
@@ -110,15 +123,14 @@ class Body:
 
     def read_all(self, max_bytes: int) -> bytes:
         """A small body as a whole. Raises TooLarge, LengthRequired, IncompleteBody."""
-        if self.length is None:
-            if self._chunked and not self._terminated:
-                raise LengthRequired
-            body = self._read_terminated(max_bytes + 1) if self._chunked else b""
+        size = self.size
+        if size is None:
+            body = self._read_terminated(max_bytes + 1)
             if self._broke_off:
                 raise BadRequest(f"The body broke off, or its chunks cannot be read: {shown(body)}")
         else:
-            if self.length > max_bytes:
-                raise TooLarge(f"This body may have {max_bytes} bytes; it has {self.length}.")
+            if size > max_bytes:
+                raise TooLarge(f"This body may have {max_bytes} bytes; it has {size}.")
             body = b"".join(bytes(in_memory(block)) for block in self.blocks())
         if len(body) > max_bytes:
             raise TooLarge(f"This body may have {max_bytes} bytes; it has more.")

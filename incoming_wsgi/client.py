@@ -2,6 +2,7 @@
 
 `IncomingClient`   asks for tickets and looks after them; the methods of `Incoming`, over HTTP.
 `Handover`         reads and checks what the server posts when an upload has ended.
+`refused`          the answer to it of an app that will never take this file.
 `upload_file`      sends a file, as a browser would; see sending.py.
 
 A client keeps no connection and no thread: it may be made before a fork and used in any thread.
@@ -11,11 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -38,6 +40,7 @@ __all__ = [
     "OnWait",
     "Progress",
     "SentUpload",
+    "refused",
     "upload_file",
 ]
 
@@ -84,6 +87,8 @@ class IncomingClient:
         idle_timeout_s: int | None = None,
         length: int | None = None,
         filename: str | None = None,
+        sha256: str | None = None,
+        wants_sha256: bool = False,
     ) -> str:
         """Issue a ticket and return its id, for the page; as `Incoming.new_upload`.
 
@@ -102,6 +107,8 @@ class IncomingClient:
             idleTimeoutS=idle_timeout_s,
             length=length,
             filename=None if filename is None else without_surrogates(filename),
+            sha256=sha256,
+            wantsSha256="true" if wants_sha256 else None,
         )
         if not UPLOAD_ID.fullmatch(ticket):
             raise not_incoming(self._backend_url)
@@ -166,7 +173,7 @@ class IncomingClient:
 
 def _to_upload(facts: Mapping[str, Any]) -> Upload:
     """What a newer server says besides is left out."""
-    names = {field.name for field in dataclasses.fields(Upload)}
+    names = {each.name for each in dataclasses.fields(Upload)}
     known = {name: value for name, value in facts.items() if name in names}
     known["state"] = UploadState(facts["state"])
     known["received"] = RangeSet.of((start, stop) for start, stop in facts["received"])
@@ -177,9 +184,9 @@ def _to_upload(facts: Mapping[str, Any]) -> Upload:
 class Handover:
     """What the server posts to `signal_finish_url`: a complete file, or that none will come.
 
-    Answer it with 200 and "done", or "wait" and `finish_upload` later. Whatever else you answer, it
-    comes again, with the same `delivery_id` and the next `attempt`. Of a cancelled upload the
-    answer does not matter.
+    Answer it with 200 and "done", or "wait" and `finish_upload` later, or `refused(reason)` if you
+    will never take the file. Whatever else you answer, it comes again, with the same `delivery_id`
+    and the next `attempt`. Of a cancelled upload the answer does not matter.
     """
 
     id: str
@@ -197,8 +204,10 @@ class Handover:
     length: int | None
     """Bytes; None for a cancelled upload of which no length was known."""
     sha256: str | None
-    """Of the whole file, hexadecimal, as the client said and the server checked; None unless the
-    file came in one chunk with its digest."""
+    """Of the whole file, lower-case hexadecimal, computed by the server; None unless somebody asked
+    for it (`new_upload`), or the file came in one chunk with its digest."""
+    client_metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What a tus client says of the file in words of its own, by key; not to be trusted."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, str], secret: str = "") -> Handover:
@@ -271,7 +280,14 @@ class Handover:
             attempt=_number(params, "attempt") or 1,
             length=_number(params, "length"),
             sha256=params.get("sha256") or None,
+            client_metadata=_metadata(params.get("metadata")),
         )
+
+
+def refused(reason: str = "") -> str:
+    """The body with which to answer a handover whose file you will never take, with status 200. The
+    upload is FAILED at once; `reason` is shown to the person at the page."""
+    return f"refused: {' '.join(reason.split())}" if reason else "refused"
 
 
 def _parse(body: bytes) -> Mapping[str, str]:
@@ -326,3 +342,13 @@ def _number(params: Mapping[str, str], name: str) -> int | None:
     if text and not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
         raise BadRequest(f"the handover's {name} is {text!r}; it must be a number")
     return int(text) if text else None
+
+
+def _metadata(text: str | None) -> Mapping[str, str]:
+    try:
+        said = json.loads(text or "{}")
+    except ValueError as exc:
+        raise BadRequest(f"the handover's metadata is {text!r}; it must be JSON") from exc
+    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+        raise BadRequest(f"the handover's metadata is {text!r}; it must be an object of texts")
+    return said

@@ -5,7 +5,8 @@ COMPLETE the handover becomes due. The app is called by whoever holds the lease 
 least once with one delivery id; never again after it said "done". A lease ends by the clock, and
 clocks can be wrong and processes slow: so who calls the app holds the upload, as long as he lives,
 and no second call begins before the first has ended. Nothing is deleted because the app was down:
-FAILED keeps the file.
+FAILED keeps the file. Where a SHA-256 is expected the app never sees a file that has another one:
+it is computed before the first call, under the lease, and known from then on.
 
 The original's apps are not idempotent. So an app that took the file away before its answer was lost
 is not asked again: a file that has vanished from its place after an attempt was taken.
@@ -18,11 +19,20 @@ import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .config import Settings
-from .errors import BytesLost, LeaseLost, NotSynced, UploadNotFound, WrongState
+from .ending import is_ending
+from .errors import (
+    BytesLost,
+    LeaseLost,
+    NotSynced,
+    StorageError,
+    UploadNotFound,
+    WrongState,
+)
+from .file_digests import compute_sha256
 from .handover import (
     Answer,
     OnCancelled,
@@ -44,6 +54,7 @@ log = logging.getLogger("incoming_wsgi")
 
 MAX_RETRY_S = 60.0
 LOST = "what was stored of the file is lost on the server"
+GONE = "the file is not in the storage folder any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,27 +209,55 @@ class Completion:
         if not self._exists(upload):
             if upload.attempt > 0:
                 return self._settle(lease, Event.FINISH, self.finished)
-            return self.give_up(lease, "the file is not in the storage folder any more")
+            return self.give_up(lease, GONE)
         if upload.state is UploadState.HANDING_OVER and _is_over(upload, upload.due_at):
             # Who made the last attempt died of it when the time was over already: perhaps the
             # attempt is the end of every process, and nobody else would ever give up.
             return self.give_up(
                 lease, "the server's process ended in the middle of the last handover"
             )
+        if upload.sha256 is None:
+            upload = replace(upload, sha256=self._find_sha256(upload))
+        sha256 = upload.sha256
+        if upload.lacks_sha256:
+            try:
+                sha256 = compute_sha256(
+                    self._storage.locate(upload.id), may_go_on=lambda: not is_ending()
+                )
+            except OSError as exc:
+                return self._not_read(lease, exc)
+            if sha256 is None:  # nobody has been called yet: another process need not wait for us
+                self._tickets.renew_lease(lease, now())
+                return None
+            if upload.expected_sha256 not in (None, sha256):
+                return self.give_up(
+                    lease,
+                    f"the file's SHA-256 is {sha256}, announced was {upload.expected_sha256}",
+                )
         upload = self._tickets.transition(
             upload.id,
             Event.HAND_OVER,
-            lambda upload: {"attempt": upload.attempt + 1},
+            lambda upload: {"attempt": upload.attempt + 1, "sha256": sha256},
             lease=lease.token,
             keep_lease=True,
         )
-        return self.call(Lease(upload, lease.token), self._find_sha256(upload))
+        return self.call(Lease(upload, lease.token))
 
-    def call(self, lease: Lease, sha256: str | None) -> Upload | None:
-        """The same for who has recorded the attempt already, and holds the upload. `sha256`: of the
-        whole file, if it is known."""
+    def _not_read(self, lease: Lease, error: OSError) -> Upload | None:
+        """It may pass, and is tried again when the lease has ended."""
         upload = lease.upload
-        outcome = self._call(upload, sha256)
+        if not self._exists(upload):
+            return self.give_up(lease, GONE)
+        if _is_over(upload, now()):
+            return self.give_up(lease, "the file could not be read")
+        raise StorageError(
+            f"The file of upload {log_id(upload.id)} cannot be read: {error.strerror}"
+        ) from error
+
+    def call(self, lease: Lease) -> Upload | None:
+        """The same for who has recorded the attempt already, and holds the upload."""
+        upload = lease.upload
+        outcome = self._call(upload)
         if outcome is None:
             return self.give_up(lease, "the web app does not allow this upload any more")
         log.info(
@@ -229,9 +268,12 @@ class Completion:
             outcome.reason,
         )
         if outcome.answer is Answer.DONE:
-            return self._done(upload)
+            return self._heard(upload, Event.FINISH, self.finished)
         if outcome.answer is Answer.WAIT:
-            return self._waits(upload)
+            due_at = now() + self._settings.confirm_timeout_s
+            return self._heard(upload, Event.WAIT, lambda _: {"reason": None, "due_at": due_at})
+        if outcome.answer is Answer.REFUSED:
+            return self._heard(upload, Event.GIVE_UP, self._failed(outcome.reason))
         if not self._exists(upload):
             return self._settle(lease, Event.FINISH, self.finished)
         if _is_over(upload, now()):
@@ -249,9 +291,14 @@ class Completion:
         return self._settle(lease, Event.FINISH, self.finished)
 
     def give_up(self, lease: Lease, reason: str) -> Upload | None:
+        upload = self._settle(lease, Event.GIVE_UP, self._failed(reason))
+        if upload is not None:
+            log.warning("upload=%s event=given_up reason=%r", log_id(upload.id), reason)
+        return upload
+
+    def _failed(self, reason: str) -> Decide:
         due_at = now() + self._settings.keep_failed_s
-        log.warning("upload=%s event=given_up reason=%r", log_id(lease.upload.id), reason)
-        return self._settle(lease, Event.GIVE_UP, lambda _: {"reason": reason, "due_at": due_at})
+        return lambda _: {"reason": reason, "due_at": due_at}
 
     def tell_of_cancellation(self, lease: Lease) -> Upload | None:
         """Call the app once: whatever it answers, it knows. Only a call that did not get through is
@@ -262,7 +309,7 @@ class Completion:
     def _tell_of_cancellation(self, lease: Lease) -> Upload | None:
         upload = lease.upload
         if upload.signal_finish_url is not None:
-            fields = handover_fields(upload, None)
+            fields = handover_fields(upload, path=None)
             fields["attempt"] = str(upload.attempt + 1)
             outcome = call_url(upload.signal_finish_url, fields, self._settings)
         else:
@@ -288,7 +335,7 @@ class Completion:
                 log.exception("upload=%s event=on_cancelled_raised", log_id(upload.id))
         return Outcome(Answer.NONE)
 
-    def _call(self, upload: Upload, sha256: str | None) -> Outcome | None:
+    def _call(self, upload: Upload) -> Outcome | None:
         """None if the app does not want to be called about this upload."""
         try:
             may_hand_over = self._callbacks.may_hand_over
@@ -299,10 +346,9 @@ class Completion:
             return Outcome(Answer.NONE, "the web app could not say whether it allows this upload")
         path = self._storage.locate(upload.id)
         if upload.signal_finish_url is not None:
-            fields = handover_fields(upload, path, sha256)
-            return call_url(upload.signal_finish_url, fields, self._settings)
+            return call_url(upload.signal_finish_url, handover_fields(upload, path), self._settings)
         assert self._callbacks.on_finished is not None, "leased without a callback"
-        return call_function(self._callbacks.on_finished, CompleteUpload(upload, path, sha256))
+        return call_function(self._callbacks.on_finished, CompleteUpload(upload, path))
 
     def _find_sha256(self, upload: Upload) -> str | None:
         """Of the whole file: known if it came in one chunk with its digest."""
@@ -320,21 +366,13 @@ class Completion:
             return upload
         return None
 
-    def _done(self, upload: Upload) -> Upload | None:
-        """The app said so: it must not be asked again, whoever has the lease by now."""
+    def _heard(self, upload: Upload, event: Event, decide: Decide) -> Upload | None:
+        """The app has answered for good: it must not be asked again, whoever has the lease by
+        now."""
         with suppress(WrongState, UploadNotFound):
-            upload = self._tickets.transition(upload.id, Event.FINISH, self.finished)
+            upload = self._tickets.transition(upload.id, event, decide)
             self.clear_away(upload)
             return upload
-        return None
-
-    def _waits(self, upload: Upload) -> Upload | None:
-        """Likewise: the app has the file in its hands, and will confirm."""
-        due_at = now() + self._settings.confirm_timeout_s
-        with suppress(WrongState, UploadNotFound):
-            return self._tickets.transition(
-                upload.id, Event.WAIT, lambda _: {"reason": None, "due_at": due_at}
-            )
         return None
 
     def _pause_s(self, attempt: int) -> float:

@@ -57,6 +57,7 @@ class SettingKeywords(TypedDict, total=False):
     handover_retry_s: float
     handover_give_up_s: float
     confirm_timeout_s: float
+    complete_wait_s: float | None
     keep_finished_s: float
     keep_failed_s: float
     max_total_bytes: int | None
@@ -69,6 +70,7 @@ class SettingKeywords(TypedDict, total=False):
     backend_token: str | None
     signing_key: str | None
     callback_hosts: Sequence[str] | None
+    ietf_draft: bool
     background: bool
     fast_reading: bool
     database: str | os.PathLike[str] | None
@@ -140,6 +142,13 @@ class Settings:
     confirm_timeout_s: float = _setting(
         600.0, 'Seconds that an app which answered "wait" has for its finish_upload.'
     )
+    # 10 s: below the 30 s after which some clients give a request up.
+    complete_wait_s: float | None = _setting(
+        None,
+        "Seconds for which the answer to the last bytes waits for the web app, to say what it has "
+        "made of the file. none: 10 for clients of tus and of the IETF draft, which have no other "
+        "way to know, and 0 for all others, which ask.",
+    )
     keep_finished_s: float = _setting(
         24 * 3600.0, "Seconds for which the record of a finished or cancelled upload is kept."
     )
@@ -192,6 +201,11 @@ class Settings:
         "Hosts to which handovers may go, comma separated: a name or address for all of its ports, "
         "or host:port; none: any.",
     )
+    ietf_draft: bool = _setting(
+        True,
+        "Whether requests of the IETF draft of resumable uploads are understood, beside tus and "
+        "our own protocol.",
+    )
     background: bool = _setting(
         True,
         "Whether each worker process starts a thread for handovers and housekeeping at its first "
@@ -243,6 +257,10 @@ class Settings:
         ):
             seconds = getattr(self, name)
             self._require(name, 0 < seconds < MAX_SECONDS, "more than 0 and less than ten years")
+        wait_s = self.complete_wait_s
+        self._require(
+            "complete_wait_s", wait_s is None or 0 <= wait_s <= 3600, "0 to 3600, or None"
+        )
         self._require("durability", self.durability in ("process", "disk"), '"process" or "disk"')
         self._require(
             "allow_origins",

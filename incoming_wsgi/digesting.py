@@ -11,22 +11,27 @@ import hashlib
 import os
 import queue
 import threading
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol
 
 from .storage.base import Block
 
-__all__ = ["Digester", "ExpectedDigest"]
+__all__ = ["ALGORITHMS", "Digester", "ExpectedDigest"]
 
 WORTH_A_THREAD_BYTES = 128 * 1024  # starting one takes as long as digesting that
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedDigest:
-    """`algorithm` as hashlib has it, `value` the raw digest of the whole body."""
+    """`algorithm` is one of ALGORITHMS, `value` the raw digest of the whole body. `all_or_nothing`:
+    what came of a body that was cut off does not count either."""
 
     algorithm: str
     value: bytes
+    all_or_nothing: bool = False
 
 
 class Digester:
@@ -34,7 +39,7 @@ class Digester:
     next one has been given, or the digest been asked for."""
 
     def __init__(self, algorithm: str) -> None:
-        self._hash = hashlib.new(algorithm)
+        self._hash = _new_hash(algorithm)
         self._blocks: queue.SimpleQueue[Block | None] | None = None
         # Named at use: gevent may have replaced it, and threads with it, since this was imported.
         self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -91,6 +96,44 @@ class Digester:
             self._hash.update(block)
             del block  # a view of the server's memory, which the server may want to close
             self._done.put(None)
+
+
+class _Hash(Protocol):
+    def update(self, data: Block, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+class _CRC32:
+    """Big-endian, as it is sent in network protocols."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: Block, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+def _new_hash(algorithm: str) -> _Hash:
+    # Some systems allow SHA-1 and MD5 for nothing that has to be secure: this finds damage.
+    return _CRC32() if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
+
+
+def _find_sizes() -> Mapping[str, int]:
+    sizes = {}
+    for algorithm in ("sha1", "sha256", "sha512", "md5", "crc32"):
+        try:
+            sizes[algorithm] = len(_new_hash(algorithm).digest())
+        except ValueError:  # not on this system
+            continue
+    return sizes
+
+
+ALGORITHMS = _find_sizes()
+"""Those that can be checked here, the best known first, and how many bytes a digest has."""
 
 
 def _count_cores() -> int:

@@ -9,24 +9,39 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .admission import Admission
+from .agreement import (
+    Append,
+    Declaration,
+    agree_on_extent,
+    check_can_be_written,
+    check_not_gone,
+    check_offset,
+    check_same_file,
+    declared_anew,
+    declared_besides,
+    said_length,
+)
 from .completion import Completion
 from .config import Settings
 from .digesting import ExpectedDigest
 from .errors import (
     BytesLost,
     FileChanged,
+    FileTooLarge,
+    InconsistentLength,
     RangeNotSatisfiable,
-    UploadGone,
     WrongSecret,
     WrongState,
 )
 from .issuing import Terms, make_upload
 from .last_bytes import Caller, LastBytes
+from .outcomes import Outcomes
 from .receiving import Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Piped, Storage
@@ -38,24 +53,16 @@ from .uploads import (
     now,
 )
 
-__all__ = ["CANCELLED_BY_BACKEND", "Declaration", "Engine"]
+__all__ = ["CANCELLED_BY_BACKEND", "Engine"]
 
 log = logging.getLogger("incoming_wsgi")
 
 # How long the request that brought the last byte has for sealing before others may try it.
 SEALING_S = 60.0
+# How long who wants to know the offset waits for those who write to record it. Whoever is alive and
+# not waiting for his client has one block in his hands.
+SETTLE_S = 0.5
 CANCELLED_BY_BACKEND = "Cancelled by request"
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What a client says of the file it will send. None: it does not say."""
-
-    length: int
-    filename: str | None = None
-    content_type: str | None = None
-    last_modified: int | None = None
-    relative_path: str | None = None
 
 
 class Engine:
@@ -74,6 +81,7 @@ class Engine:
         self._settings = settings
         self._caller = caller
         self.takes_pipes = storage.takes_pipes
+        self._outcomes = Outcomes(tickets=tickets, calls=caller is not None)
         self._admission = Admission(storage=storage, settings=settings)
         self._receiving = Receiving(
             tickets=tickets,
@@ -131,31 +139,26 @@ class Engine:
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
-            if upload.state is not UploadState.CREATED:
-                _check_same_file(upload, declaration)
-                return {**_still_unknown(upload, declaration), **self._activity(upload)}
-            self._admission.check_length(declaration.length, upload.max_length_bytes)
-            said: dict[str, Any] = {
-                "length": declaration.length,
-                "filename": declaration.filename or upload.filename,
-                "content_type": declaration.content_type,
-                "last_modified": declaration.last_modified,
-                "relative_path": declaration.relative_path,
-            }
+            check_can_be_written(upload)
+            is_new = upload.state is UploadState.CREATED
+            said = (declared_anew if is_new else declared_besides)(upload, declaration)
+            if is_new or upload.length is None:
+                self._admission.check_length(declaration.length or 0, upload.max_length_bytes)
             declared = replace(upload, **said)
-            self._admission.check_type(declared)
+            if is_new:
+                self._admission.check_type(declared)
             return {**said, **self._activity(declared)}
 
         try:
             # Of an empty file there is no more to come.
-            event = Event.DECLARE if declaration.length else Event.STORE
+            event = Event.STORE if declaration.length == 0 else Event.DECLARE
             upload = self._tickets.transition(
                 upload_id, event, decide, admit=self._admission.admit_length
             )
         except WrongState:
             upload = self._tickets.load(upload_id)
-            _check_not_gone(upload)
-            _check_same_file(upload, declaration)
+            check_not_gone(upload)
+            check_same_file(upload, declaration)
         return self._announce(self._complete_if_nothing_is_missing(upload))
 
     def store(
@@ -178,7 +181,7 @@ class Engine:
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
-            _check_not_gone(upload)
+            check_can_be_written(upload)
             if upload.length is None:
                 self._admission.check_length(length, upload.max_length_bytes)
             elif upload.length != length:
@@ -188,24 +191,99 @@ class Engine:
             if not start < stop <= length:
                 raise RangeNotSatisfiable(start=start, stop=stop, length=length)
             self._admission.check_type(upload)  # it may not have been declared at all
-            return {"length": length, **self._activity(upload)}
+            return {"length": length, **said_length(upload), **self._activity(upload)}
 
         claim = self._tickets.claim_range(
             upload_id, start, stop, decide, admit=self._admission.admit_length
         )
+        return self._announce(self._receive(claim, start, blocks, digest))
+
+    def _receive(
+        self,
+        claim: WriteClaim,
+        start: int,
+        blocks: Iterable[Block | Piped],
+        digest: ExpectedDigest | None,
+    ) -> Upload:
+        """What the bytes of a claim have made of the upload."""
         try:
-            if _has_all_that_is_missing(claim):
+            if _may_be_the_last(claim):
                 upload = self._receive_last(claim, start, blocks, digest)
             else:
                 upload = self._receiving.receive(claim, start, blocks, digest)
         except BytesLost as exc:
             upload = self._completion.lost(claim.upload, exc)
         except Exception:
-            self._clear_away_if_gone(self._tickets.load(upload_id))
+            self._clear_away_if_gone(self._tickets.load(claim.upload.id))
             raise
         upload = self._complete_if_nothing_is_missing(upload)
         self._clear_away_if_gone(upload)
-        return self._announce(upload)
+        return upload
+
+    def append(
+        self,
+        upload_id: str,
+        said: Append,
+        blocks: Iterable[Block | Piped],
+        *,
+        digest: ExpectedDigest | None = None,
+    ) -> Upload:
+        """Receive the bytes that follow on what is stored without a gap. The newest such request
+        has all that is missing: what else writes to the upload stops.
+
+        Raises OffsetMismatch, InconsistentLength, LengthUnknown, FileTooLarge, TypeNotAllowed,
+        StorageFull, UploadGone, Forbidden before a block is read, and what `Receiving.receive`
+        raises.
+        """
+
+        def decide(upload: Upload) -> Mapping[str, Any]:
+            check_can_be_written(upload)
+            check_offset(upload, said)
+            changes = agree_on_extent(upload, said)
+            if upload.length is None:
+                longest = max(changes["length"] or 0, said.end or 0)
+                self._admission.check_length(longest, upload.max_length_bytes)
+            self._admission.check_type(upload)
+            return {**changes, **self._activity(replace(upload, **changes))}
+
+        claim = self._tickets.claim_range(
+            upload_id, said.offset, None, decide, admit=self._admission.admit_length
+        )
+        stop = claim.upload.length
+        if said.size is None:
+            limit = self._admission.find_limit(claim.upload.max_length_bytes)
+            blocks = _up_to(limit if stop is None else stop, said.offset, blocks)
+        upload = self._receive(claim, said.offset, blocks, digest)
+        is_all = said.more_may_come is False and said.size is None
+        return self._announce(self._end_here(upload) if is_all else upload)
+
+    def _end_here(self, upload: Upload) -> Upload:
+        """The client has said that this is all, and what had come by then was not known before."""
+
+        def decide(upload: Upload) -> Mapping[str, Any]:
+            offset = upload.received.prefix_bytes
+            if upload.length not in (None, offset):
+                raise InconsistentLength(expected=upload.length, provided=offset)
+            return {"length": offset, **self._activity(replace(upload, length=offset))}
+
+        if not takes_bytes(upload.state) or upload.is_complete:
+            return upload
+        upload = self._tickets.transition(upload.id, Event.STORE, decide)
+        return self._complete_if_nothing_is_missing(upload)
+
+    def settle(self, upload_id: str) -> Upload:
+        """The upload when nobody writes to it any more: what its prefix is then, stays so until the
+        next request that brings bytes.
+
+        Writers are stopped, and given a moment to record what they have written. Who does not in
+        that time, because it is dead or waits for its client, records nothing any more.
+        """
+        deadline = time.monotonic() + SETTLE_S
+        pause_s = 0.002
+        while self._tickets.stop_writers(upload_id, at_once=time.monotonic() >= deadline):
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.05)
+        return self._tickets.load(upload_id)
 
     def _receive_last(
         self,
@@ -248,6 +326,14 @@ class Engine:
         log.info("upload=%s event=cancelled", log_id(upload_id))
         return self._announce(upload)
 
+    def wait_for_outcome(self, upload: Upload, wait_s: float) -> Upload:
+        """See `Outcomes.wait`."""
+        return self._outcomes.wait(upload, wait_s)
+
+    def find_limit(self, upload: Upload | None = None) -> int:
+        """How long a file may be for this ticket, or for one without a limit of its own."""
+        return self._admission.find_limit(None if upload is None else upload.max_length_bytes)
+
     def find_digests(self, upload_id: str) -> tuple[ChunkDigest, ...]:
         return self._tickets.find_digests(upload_id)
 
@@ -274,31 +360,24 @@ class Engine:
         """A request that was under way at the cancellation may have made the file anew."""
         if upload.state is UploadState.CANCELLED:
             self._storage.delete(upload.id)
-            _check_not_gone(upload)
+            check_not_gone(upload)
 
 
-def _has_all_that_is_missing(claim: WriteClaim) -> bool:
-    """Told by the number of bytes: nothing of its gaps is stored."""
+def _may_be_the_last(claim: WriteClaim) -> bool:
+    """Whether it has all that is missing. Told by the number of bytes: nothing of its gaps is
+    stored."""
+    upload = claim.upload
     claimed = sum(stop - start for start, stop in claim.gaps)
-    return claimed > 0 and claim.upload.received.total_bytes + claimed == claim.upload.length
+    is_all = claimed > 0 and upload.received.total_bytes + claimed == upload.length
+    return is_all and not upload.more_may_come and not upload.is_part
 
 
-def _check_not_gone(upload: Upload) -> None:
-    if upload.state is UploadState.CANCELLED:
-        raise UploadGone(reason=upload.reason or "")
-
-
-def _check_same_file(upload: Upload, declaration: Declaration) -> None:
-    for what in ("length", "filename", "last_modified"):
-        expected, provided = getattr(upload, what), getattr(declaration, what)
-        if expected is not None and provided is not None and expected != provided:
-            raise FileChanged(what=what, expected=expected, provided=provided)
-
-
-def _still_unknown(upload: Upload, declaration: Declaration) -> Mapping[str, Any]:
-    """What a client says for the first time though it has sent bytes before."""
-    return {
-        name: getattr(declaration, name)
-        for name in ("filename", "content_type", "last_modified", "relative_path")
-        if getattr(upload, name) is None and getattr(declaration, name) is not None
-    }
+def _up_to(stop: int, start: int, blocks: Iterable[Block | Piped]) -> Iterator[Block | Piped]:
+    """Raises FileTooLarge instead of a block that goes beyond `stop`."""
+    position = start
+    for block in blocks:
+        position += len(block)
+        if position > stop:
+            raise FileTooLarge(length=position, max_length_bytes=stop)
+        yield block
+        del block  # see `Body.blocks`

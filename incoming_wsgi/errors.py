@@ -50,11 +50,16 @@ __all__ = [
     "Forbidden",
     "IncomingError",
     "IncompleteBody",
+    "InconsistentLength",
     "LeaseLost",
     "LengthRequired",
+    "LengthUnknown",
     "MethodNotAllowed",
     "NotFound",
     "NotSynced",
+    "NotTaken",
+    "NotTakenYet",
+    "OffsetMismatch",
     "RangeNotSatisfiable",
     "StorageError",
     "StorageFull",
@@ -67,6 +72,8 @@ __all__ = [
     "Unavailable",
     "UploadGone",
     "UploadNotFound",
+    "VersionNotSupported",
+    "WrongMediaType",
     "WrongSecret",
     "WrongSignature",
     "WrongState",
@@ -90,15 +97,43 @@ class BadRequest(IncomingError):
 
 
 class IncompleteBody(BadRequest):
+    """`announced` is None for one that came in chunks."""
+
     code = "incomplete_body"
 
-    def __init__(self, *, announced: int, arrived: int) -> None:
+    def __init__(self, *, announced: int | None, arrived: int) -> None:
+        of = "without its end" if announced is None else f"of {announced} announced"
         super().__init__(
-            f"The body ended after {arrived} of {announced} announced bytes. "
+            f"The body ended after {arrived} bytes {of}. "
             "What arrived is stored; ask for the missing ranges and go on from there."
         )
         self.announced = announced
         self.arrived = arrived
+
+
+class InconsistentLength(BadRequest):
+    """`expected` is the length that was said before, or what is stored already."""
+
+    code = "inconsistent_length"
+
+    def __init__(self, *, expected: int, provided: int) -> None:
+        super().__init__(
+            f"This request says that the file has {provided} bytes; it has {expected} by what was "
+            "said and sent before. Go on with the same file, or start a new upload."
+        )
+        self.expected = expected
+        self.provided = provided
+
+
+class LengthUnknown(BadRequest):
+    code = "length_unknown"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nobody has said how long this file is, so nobody would know when it is complete. Use "
+            "the ticket's URL as the endpoint at which the upload is created, send Upload-Length, "
+            "or issue the ticket with a length."
+        )
 
 
 class Forbidden(IncomingError):
@@ -207,6 +242,19 @@ class Superseded(Conflict):
         )
 
 
+class OffsetMismatch(Conflict):
+    """An append that does not begin where what is stored ends."""
+
+    code = "offset_mismatch"
+
+    def __init__(self, *, expected: int, provided: int) -> None:
+        super().__init__(
+            f"Upload-Offset is {provided}, and {expected} bytes are stored. Go on from there."
+        )
+        self.expected = expected
+        self.provided = provided
+
+
 class LeaseLost(Conflict):
     """What was to be done in the name of a lease is left to whoever has it now."""
 
@@ -240,6 +288,17 @@ class TooLate(IncomingError):
 
     code = "too_late"
     status = 412
+
+
+class VersionNotSupported(IncomingError):
+    code = "version_not_supported"
+    status = 412
+
+    def __init__(self, *, expected: str, provided: str | None) -> None:
+        said = "missing" if provided is None else repr(provided[:100])
+        super().__init__(f"Tus-Resumable is {said}; this server speaks {expected}.")
+        self.expected = expected
+        self.provided = provided
 
 
 class TooLarge(IncomingError):
@@ -284,6 +343,16 @@ class TypeNotAllowed(IncomingError):
         self.content_type = content_type
 
 
+class WrongMediaType(IncomingError):
+    code = "wrong_media_type"
+    status = 415
+
+    def __init__(self, *, expected: str, provided: str) -> None:
+        super().__init__(f"Content-Type is {provided!r}; send the bytes as {expected}")
+        self.expected = expected
+        self.provided = provided
+
+
 class RangeNotSatisfiable(IncomingError):
     code = "range_not_satisfiable"
     status = 416
@@ -313,9 +382,35 @@ class DigestMismatch(IncomingError):
         self.computed = computed
 
 
+class NotTaken(IncomingError):
+    """The file is complete, and the web app does not take it; `reason` says why."""
+
+    code = "not_taken"
+    status = 422
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"The file has arrived, but was not taken: {reason}")
+        self.reason = reason
+
+
 class Unavailable(IncomingError):
     code = "unavailable"
     status = 503
+
+
+class NotTakenYet(IncomingError):
+    """The file is complete, and the web app has not taken it so far; it is asked again. Clients of
+    tus ask again after a 423 alone, instead of beginning anew."""
+
+    code = "not_taken_yet"
+    status = 423
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(
+            f"The file has arrived, but was not taken yet: {reason}. It is kept, and offered "
+            "again; ask later what has become of it."
+        )
+        self.reason = reason
 
 
 class TooManyUploads(Unavailable):

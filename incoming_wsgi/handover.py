@@ -1,9 +1,10 @@
 """One call of the web app: over HTTP, or of a function in this process.
 
 The contract is the original's: a form with the upload's facts is POSTed to `signalFinishURL` as it
-was given, and the app answers 200 and a body that begins with "done" or "wait". Everything else is
-no good answer, and says nothing about the file. When to call, and what follows from the
-answer, is `completion.py`'s business.
+was given, and the app answers 200 and a body that begins with "done" or "wait". So far the
+original; an app may also refuse the file for good, with "refused: REASON". Everything else is no
+good answer, and says nothing about the file. When to call, and what follows from the answer, is
+`completion.py`'s business.
 
 The form goes where the ticket says and nowhere else, for it carries the upload's secret: of the
 redirects those are followed that keep the method and the body, to the same host.
@@ -11,6 +12,8 @@ redirects those are followed that keep the method and the body, to the same host
 
 from __future__ import annotations
 
+import codecs
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -26,8 +29,8 @@ from .config import Settings
 from .hosts import Origin, is_among
 from .posting import Limits, Post
 from .signing import SIGNATURE_HEADER, sign
-from .taking import CompleteUpload
-from .uploads import Upload, log_id
+from .taking import CompleteUpload, Refused
+from .uploads import Upload, log_id, without_surrogates
 
 __all__ = [
     "Answer",
@@ -42,6 +45,9 @@ __all__ = [
 log = logging.getLogger("incoming_wsgi")
 
 WORD_BYTES = 4  # "done" and "wait": no more of the answer counts
+REFUSED = b"refused"  # and ": REASON", if the app likes
+MAX_REFUSAL_BYTES = 500  # the word and the reason: a line or two for the person at the page
+NO_REASON = "the web app refused the file"
 MAX_REDIRECTS = 3
 LONGEST_PHRASE = 60  # characters of the status line that a reason repeats
 HEADERS = {
@@ -55,13 +61,15 @@ HEADERS = {
 class Answer(Enum):
     DONE = "done"
     WAIT = "wait"
-    NONE = "none"  # no good answer: refused, failed, silent, unreachable
+    REFUSED = "refused"  # for good
+    NONE = "none"  # no good answer: failed, silent, unreachable
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`reached`: the app may have seen the call, whatever it made of it. `reason` explains
-    Answer.NONE in words that may be shown to the person at the page: no addresses, no secrets."""
+    Answer.NONE, and REFUSED in the app's own words; it may be shown to the person at the page: no
+    addresses, no secrets of ours."""
 
     answer: Answer
     reason: str = ""
@@ -69,17 +77,18 @@ class Outcome:
 
 
 OnFinished = Callable[[CompleteUpload], Literal["done", "wait"] | None]
-"""Takes the file. None or "done": taken. "wait": `finish_upload` will follow. An exception: the
-file is offered again later."""
+"""Takes the file. None or "done": taken. "wait": `finish_upload` will follow. If it raises Refused
+the file will never be taken; after any other exception it is offered again later."""
 
 OnCancelled = Callable[[Upload], object]
 """Learns that an upload will not come; `reason` says why. What it returns or raises changes
 nothing."""
 
 
-def handover_fields(upload: Upload, path: Path | None, sha256: str | None = None) -> dict[str, str]:
+def handover_fields(upload: Upload, path: Path | None) -> dict[str, str]:
     """The form of one handover; `path` None says that the upload was cancelled."""
     cancelled = path is None
+    metadata = upload.client_metadata
     known_name = upload.safe_filename if upload.filename is not None or not cancelled else ""
     return {
         "id": upload.id,
@@ -93,7 +102,8 @@ def handover_fields(upload: Upload, path: Path | None, sha256: str | None = None
         "attempt": str(upload.attempt),
         "length": "" if upload.length is None else str(upload.length),
         **({} if upload.relative_path is None else {"relativePath": upload.safe_relative_path}),
-        **({} if sha256 is None else {"sha256": sha256}),
+        **({"metadata": json.dumps(metadata)} if metadata else {}),
+        **({} if upload.sha256 is None else {"sha256": upload.sha256}),
     }
 
 
@@ -111,7 +121,7 @@ def call_url(url: str, fields: Mapping[str, str], settings: Settings) -> Outcome
                 return Outcome(Answer.NONE, reason, reached=False)
             with Post(url, body, headers, limits) as response:
                 if response.status_code == 200:
-                    return _understand(_first_bytes(response))
+                    return _understand(_read_answer(response))
                 said = _status_line(response)
                 if response.status_code not in (307, 308):
                     return Outcome(Answer.NONE, said)
@@ -161,26 +171,51 @@ def _credentials(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[0]
 
 
-def _first_bytes(response: requests.Response) -> bytes:
+def _read_answer(response: requests.Response) -> bytes:
+    """As much of the body as counts."""
     body = b""
-    for piece in response.iter_content(WORD_BYTES):
-        body += piece
-        if len(body) >= WORD_BYTES:
-            break
+    try:
+        # One by one: of an answer that breaks off larger pieces would be lost.
+        for byte in response.iter_content(1):
+            body += byte
+            wanted = MAX_REFUSAL_BYTES if _may_refuse(body) else WORD_BYTES
+            if len(body) >= wanted:
+                break
+    except Exception:
+        if not body.startswith(REFUSED):  # the reason may be cut short, the word has come
+            raise
     return body
+
+
+def _may_refuse(body: bytes) -> bool:
+    return body.startswith(REFUSED) or REFUSED.startswith(body)
 
 
 def _understand(body: bytes) -> Outcome:
     for answer in (Answer.DONE, Answer.WAIT):
         if body.startswith(answer.value.encode()):
             return Outcome(answer)
+    if body.startswith(REFUSED):
+        # An incremental decoder leaves out a character that was cut at the end.
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(body.removeprefix(REFUSED))
+        return _refused(text.removeprefix(":") if text.startswith(":") else "")
     return Outcome(Answer.NONE, "the web app answered neither done nor wait")
+
+
+def _refused(reason: str) -> Outcome:
+    """In one line, without what could play tricks on a page or a terminal."""
+    line = " ".join(without_surrogates(reason).split())
+    shown = "".join(filter(str.isprintable, line))[:MAX_REFUSAL_BYTES]
+    return Outcome(Answer.REFUSED, shown or NO_REASON)
 
 
 def call_function(on_finished: OnFinished, upload: CompleteUpload) -> Outcome:
     """Let the callback take the file."""
     try:
         said = on_finished(upload)
+    except Refused as exc:
+        return _refused(str(exc))
     except (Exception, SystemExit) as exc:  # sys.exit() would end this thread alone
         log.exception("upload=%s event=on_finished_raised", log_id(upload.id))
         return Outcome(Answer.NONE, f"the web app could not take the file ({type(exc).__name__})")

@@ -84,6 +84,14 @@ class InFlight:
             if request.connection is not None and self._s_per_byte and not self._is_watched:
                 self._watch()
 
+    def end_others(self, upload_id: str, newest: RequestInFlight) -> None:
+        """End the requests of an upload but `newest`, as far as they can be."""
+        if self._pid == os.getpid():
+            with self._lock:
+                for other in self._requests.get(upload_id, {}):
+                    if other is not newest and not other.is_ended:
+                        other.end("newer_request")
+
     def _make_room(self, requests: Iterable[RequestInFlight]) -> None:
         """End the oldest requests of an upload if it has too many; with the lock held."""
         others = [other for other in requests if not other.is_ended]
@@ -170,6 +178,11 @@ class RequestInFlight:
         """This brings bytes for an upload. Raises Unavailable if that has too many requests."""
         self._room.add(self, upload_id)
         self._is_known = True
+
+    def end_others(self, upload_id: str) -> None:
+        """This is what the client of the upload wants now, and whatever it wanted before is over.
+        Those that cannot be ended find out at their next block."""
+        self._room.end_others(upload_id, self)
 
     def expect(self, size: int) -> None:
         """A read of `size` bytes begins."""

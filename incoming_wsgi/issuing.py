@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .admission import MAX_LENGTH
 from .config import MAX_SECONDS, Settings
 from .errors import BadRequest
 from .file_types import is_accept
 from .hosts import Origin, is_among
 from .uploads import (
+    MAX_LENGTH,
     Upload,
     is_http_url,
     is_text,
     new_upload_id,
     now,
+    parse_sha256,
     without_surrogates,
 )
 
@@ -35,6 +36,8 @@ class Terms:
     idle_timeout_s: float | None = None
     length: int | None = None
     filename: str | None = None
+    expected_sha256: str | None = None
+    wants_sha256: bool = False
 
 
 def make_upload(terms: Terms, settings: Settings) -> Upload:
@@ -56,6 +59,8 @@ def make_upload(terms: Terms, settings: Settings) -> Upload:
         idle_timeout_s=terms.idle_timeout_s,
         length=terms.length,
         filename=None if filename is None else without_surrogates(filename),
+        expected_sha256=_parse_sha256(terms.expected_sha256),
+        wants_sha256=terms.wants_sha256,
         due_at=created_at + (terms.idle_timeout_s or settings.idle_timeout_s),
     )
 
@@ -83,6 +88,13 @@ def _check_url(url: str | None, settings: Settings) -> None:
             "signalFinishURL must lead to one of the server's callback_hosts: "
             f"{', '.join(hosts or ()) or 'none is allowed'}"
         )
+
+
+def _parse_sha256(text: str | None) -> str | None:
+    sha256 = parse_sha256(text)
+    if text is not None and sha256 is None:
+        raise BadRequest(f"sha256 is {text!r}; it must be 64 hexadecimal digits")
+    return sha256
 
 
 def _check_numbers(terms: Terms) -> None:

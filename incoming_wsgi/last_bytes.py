@@ -2,8 +2,9 @@
 
 Who knows from its claim that nothing else is missing seals the file before it records its own
 bytes, and lets follow in the same transaction what would otherwise be several: COMPLETE, and the
-beginning of the first handover, if this process can call the app now. Then it gives the lease to a
-thread of this process. Nobody has to look for what is due.
+beginning of the first handover, if this process can call the app now and the file need not be read
+before, for its digest. Then it gives the lease to a thread of this process. Nobody has to look for
+what is due.
 
 Sealed counts only if nothing has been taken from the claim until the record: else others may have
 written after the seal, and the steps do not follow (`Then`). Sealing was harmless then. As always,
@@ -17,15 +18,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol
 
 from .completion import Completion, new_delivery_id
-from .errors import IncomingError, NotSynced
+from .errors import IncomingError, LeaseLost, NotSynced, UploadNotFound, WrongState
 from .states import Event
 from .storage.base import Storage
 from .tickets.base import Lease, Then, TicketStore
-from .uploads import Upload, log_id
+from .uploads import Upload, log_id, now
 
 __all__ = ["Caller", "LastBytes", "Slot"]
 
@@ -118,10 +120,12 @@ class LastBytes:
         return Then(((Event.COMPLETE, self._completed), (Event.HAND_OVER, begun)), slot.token)
 
     def _completed(self, upload: Upload) -> Mapping[str, Any]:
-        return self._completion.completed(upload, self._delivery_id)
+        return {**self._completion.completed(upload, self._delivery_id), "sha256": self._sha256}
 
     def _find_slot(self) -> Slot | None:
         if self._caller is None or not self._completion.can_call(self._upload):
+            return None
+        if replace(self._upload, sha256=self._sha256).lacks_sha256:
             return None
         slot = self._caller.find_slot()
         if slot is not None:
@@ -141,6 +145,9 @@ class LastBytes:
         log.info("upload=%s event=complete length=%s", log_id(upload.id), upload.length)
         if self._slot is not None:
             lease = Lease(upload, self._slot.token)
+            if upload.lacks_sha256:
+                self._step_back(lease)
+                return
             # Whoever takes them from here closes them: an error may come when the work has begun.
             resources = [self._resources.pop_all()]
 
@@ -154,7 +161,7 @@ class LastBytes:
                 except IndexError:
                     return None
                 with taken:
-                    return self._completion.call(lease, self._sha256)
+                    return self._completion.call(lease)
 
             try:
                 self._slot.begin(lease, work)
@@ -164,3 +171,18 @@ class LastBytes:
             except BaseException:  # out of the handler of a signal
                 give_up()
                 raise
+
+    def _step_back(self, lease: Lease) -> None:
+        """A digest was declared after the claim: the file has to be read before anybody is called,
+        and nobody has been."""
+        self._resources.close()
+        at = now()
+        with suppress(LeaseLost, WrongState, UploadNotFound):
+            self._tickets.transition(
+                lease.upload.id,
+                Event.DELAY,
+                lambda upload: {"attempt": upload.attempt - 1, "due_at": at},
+                lease=lease.token,
+            )
+        if self._caller is not None:
+            self._caller.look_by(at)

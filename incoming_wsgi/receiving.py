@@ -53,7 +53,7 @@ class Receiving:
         as it is until two more have been read. Returns the upload with what was recorded. Raises
         Superseded, DigestMismatch (nothing recorded), and whatever `blocks`, storage or ticket
         store raise; what had been stored by then is recorded, except what a digest that has proved
-        wrong covers, and what the disk has not taken.
+        wrong covers, or one that has all or nothing, and what the disk has not taken.
 
         `seal`, for a claim that has all that is missing of the upload, is called when all of it is
         stored; what it returns follows the record.
@@ -100,10 +100,13 @@ class Receiving:
                 progress.forget()
                 raise
             except BaseException:
-                progress.record(release=True)
+                if digest is not None and digest.all_or_nothing:
+                    progress.forget()
+                else:
+                    progress.record(release=True)
                 raise
             # What was stored before, or by somebody else, is not what this digest was made of.
-            is_whole = claim.gaps == ((start, position),)
+            is_whole = claim.gaps[0][0] <= start and position <= claim.gaps[0][1]
             upload = progress.record(
                 release=True,
                 digest=_to_keep(digest, start, position) if is_whole else None,

@@ -34,8 +34,8 @@ Headers = tuple[tuple[str, str], ...]
 # Never from a cache: the answer is about this moment.
 NO_STORE = ("Cache-Control", "no-store")
 # For how long a client had better wait: a busy database passes, a full disk takes somebody to mend.
-RETRY_AFTER_S = {429: 60, 503: 2, 507: 10}
-REASONS = {int(status): status.phrase for status in HTTPStatus}
+RETRY_AFTER_S = {423: 2, 429: 60, 503: 2, 507: 10}
+REASONS = {int(status): status.phrase for status in HTTPStatus} | {460: "Checksum Mismatch"}
 WITHOUT_BODY = (204, 304)  # nor a length: RFC 9110, 8.6
 
 
@@ -86,8 +86,11 @@ def json_answer(
     return Answer(status, (("Content-Type", content_type), NO_STORE, *headers), content)
 
 
-def error_answer(error: IncomingError, *, plain: bool) -> Answer:
-    """As the original's plain text, or as a problem (RFC 9457) with our stable `code`.
+def error_answer(
+    error: IncomingError, *, plain: bool = False, status: int | None = None, headers: Headers = ()
+) -> Answer:
+    """As the original's plain text, or as a problem (RFC 9457) with our stable `code`. `status`:
+    where a protocol has another one for this.
 
     What went wrong inside is for the log, not for whoever asked: paths and SQL stay here.
     """
@@ -95,23 +98,23 @@ def error_answer(error: IncomingError, *, plain: bool) -> Answer:
         hidden = IncomingError("The upload server has trouble; its log says more. Try again later.")
         hidden.code = error.code
         error = hidden
-    headers: Headers = ()
+    status = status or error.status
     if isinstance(error, MethodNotAllowed):
         headers += (("Allow", ", ".join(error.allowed)),)
-    if error.status in RETRY_AFTER_S:
-        headers += (("Retry-After", str(RETRY_AFTER_S[error.status])),)
+    if status in RETRY_AFTER_S:
+        headers += (("Retry-After", str(RETRY_AFTER_S[status])),)
     if plain:
-        return text_answer(str(error), status=error.status, headers=headers)
+        return text_answer(str(error), status=status, headers=headers)
     problem = {
         "type": "about:blank",
         "title": type(error).__name__,
-        "status": error.status,
+        "status": status,
         "code": error.code,
         "detail": str(error),
         **error.evidence(),
     }
     return json_answer(
-        problem, status=error.status, content_type="application/problem+json", headers=headers
+        problem, status=status, content_type="application/problem+json", headers=headers
     )
 
 

@@ -1,4 +1,4 @@
-"""What an `on_finished` callback is given, and the ways in which it can take the file.
+"""What an `on_finished` callback is given, and the ways in which it can take the file, or not.
 
 A file that was there before is never replaced unless the app says so, and a move that was killed
 half way can be repeated: a handover is at least once.
@@ -16,10 +16,19 @@ from .folders import sync_folder
 from .names import numbered
 from .uploads import Upload
 
-__all__ = ["CompleteUpload"]
+__all__ = ["CompleteUpload", "Refused"]
 
 # File systems without hard links say one of these, and link(2) for too many links to a file.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class Refused(Exception):
+    """Raised by an `on_finished` callback that will never take this file: `Refused("it has a
+    virus")`. The text is the upload's `reason`, shown to the person at the page.
+
+    The upload is FAILED at once. Its file is kept as that of every failed one, and
+    `retry_handover` offers it again.
+    """
 
 
 class CompleteUpload:
@@ -28,13 +37,10 @@ class CompleteUpload:
     Every field of the record (`id`, `length`, `owner`, `content_type`, …) can be read here too.
     """
 
-    def __init__(self, record: Upload, path: Path, sha256: str | None = None) -> None:
+    def __init__(self, record: Upload, path: Path) -> None:
         self.record = record
         self.path = path
         """Where the file is now, absolute. It may be moved away, or read and left."""
-        self.sha256 = sha256
-        """Of the whole file, hexadecimal, as the client said and the server checked; None unless
-        the file came in one chunk with its digest."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_") or name == "record":  # while it is being copied or unpickled
@@ -49,6 +55,18 @@ class CompleteUpload:
     def length(self) -> int:
         assert self.record.length is not None
         return self.record.length
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the whole file, lower-case hexadecimal: computed by the server. None unless somebody
+        asked for it (`new_upload`), or the file came in one chunk with its digest."""
+        return self.record.sha256
+
+    @property
+    def client_metadata(self) -> dict[str, str]:
+        """What a tus client says of the file in words of its own, by key; not to be trusted. Empty
+        for all other clients."""
+        return self.record.client_metadata
 
     @property
     def safe_filename(self) -> str:

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from .client_metadata import decode_metadata
 from .names import safe_filename, safe_relative_path
 from .ranges import RangeSet
 from .states import UploadState
 
 __all__ = [
+    "MAX_LENGTH",
     "ChunkDigest",
     "Upload",
     "is_http_url",
@@ -28,10 +30,13 @@ __all__ = [
     "log_id",
     "new_upload_id",
     "now",
+    "parse_sha256",
     "public_facts",
     "without_surrogates",
 ]
 
+# The widest integer of SQLite, JSON numbers aside; 8 EiB is more than any file system has.
+MAX_LENGTH = 2**63 - 1
 UPLOAD_ID_PATTERN = (
     r"[A-Za-z0-9_-]+"  # a %2F in a path is decoded by some servers and not by others
 )
@@ -105,6 +110,21 @@ class Upload:
         """
         said = repr((self.filename, self.length, self.last_modified))
         return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
+    def client_metadata(self) -> dict[str, str]:
+        """What a tus client says of the file in words of its own (`Upload-Metadata`), by key; as
+        little to be trusted as `filename`. Empty for all other clients."""
+        said = decode_metadata(self.metadata or "")
+        said.pop("ticket", None)  # the right to make this upload, not a fact about the file
+        return said
+
+    @property
+    def lacks_sha256(self) -> bool:
+        """Whether the file has to be read before the web app may be told of it."""
+        if self.expected_sha256 is not None:
+            return self.sha256 != self.expected_sha256
+        return self.wants_sha256 and self.sha256 is None
 
     @property
     def is_part(self) -> bool:
@@ -182,6 +202,12 @@ def is_text(value: object) -> bool:
         return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:
         return False
+
+
+def parse_sha256(value: object) -> str | None:
+    """A SHA-256 as it is kept, in lower case; None if `value` is not 64 hexadecimal digits."""
+    is_digest = isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{64}", value) is not None
+    return str(value).lower() if is_digest else None
 
 
 def without_surrogates(text: str) -> str:

@@ -27,7 +27,7 @@ PACKAGE = Path(incoming_wsgi.__file__).parent
 # Floor by floor, from the ground up. A room may use the floors below, and on its own floor only
 # what stands before it; rooms in one group (an inner tuple) know nothing of each other.
 FLOORS = (
-    (("errors", "file_types", "hosts", "names", "ranges", "tokens"),),  # values
+    (("client_metadata", "errors", "file_types", "hosts", "names", "ranges", "tokens"),),  # values
     ("states", "signing", ("uploads", "config"), "log_ids"),  # vocabulary
     (("storage.base", "tickets.base"),),  # contracts
     (  # adapters
@@ -54,20 +54,26 @@ FLOORS = (
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (
-        ("admission", "digesting", "completion"),
-        ("issuing", "receiving", "last_bytes", "threads", "ending"),
+        ("admission", "agreement", "digesting", "ending", "file_digests", "threads"),
+        ("issuing", "receiving", "completion"),
+        ("last_bytes", "outcomes"),
         ("engine", "housekeeping"),
         "background",
     ),
     (
-        ("in_flight", "responses"),
+        ("in_flight", "responses", "rights"),
         ("readers.buffers", "readers.pipes"),
         "readers.base",
         ("readers.gunicorn", "readers.standard"),
         "readers.choice",
         ("body", "cors"),
     ),
-    (("dialects.native", "backend_api", "assets"),),
+    (
+        ("dialects.request", "dialects.superset"),
+        "dialects.creation",
+        ("dialects.native", "dialects.tus"),
+        ("dialects.choice", "backend_api", "assets"),
+    ),
     ("web", "app"),
     (
         "",  # the package itself: the public names

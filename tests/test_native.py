@@ -104,6 +104,7 @@ def test_a_new_ticket_describes_itself(app, url, ticket):
         "chunk_bytes": 1024,
         "max_chunk_bytes": 4096,
         "send_ahead": 4,
+        "sha256": None,
         "reason": None,
         "notified": False,
     }

@@ -19,19 +19,30 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ..agreement import Declaration
 from ..body import MAX_TEXT, Body, shown
 from ..config import Settings
 from ..digesting import ExpectedDigest
-from ..engine import Declaration, Engine
+from ..engine import Engine
 from ..errors import BadRequest, ChunkTooLarge, IncomingError, LengthRequired, MethodNotAllowed
 from ..ranges import Range
-from ..responses import NO_STORE, Answer, Headers, has_already, json_answer
+from ..responses import NO_STORE, Answer, Headers, error_answer, has_already, json_answer
+from ..rights import Rights
 from ..states import UploadState
-from ..uploads import ChunkDigest, Upload, without_surrogates
+from ..uploads import ChunkDigest, Upload, parse_sha256, without_surrogates
+from .request import Request
+from .superset import progress_headers
 
-__all__ = ["ALLOWED_METHODS", "NativeDialect"]
+__all__ = ["NativeDialect"]
 
-ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+ACTIONS = {
+    "GET": "query",
+    "HEAD": "query",
+    "POST": "declare",
+    "PUT": "store",
+    "DELETE": "cancel",
+}
+ALLOWED_METHODS = (*ACTIONS, "OPTIONS")
 MAX_JSON_BYTES = 64 * 1024
 MAX_DIGESTS = 1000
 # A file that came in random order may have tens of thousands, and an answer for each chunk.
@@ -45,23 +56,34 @@ CANCELLED_BY_PAGE = "cancelled by the user"
 
 
 class NativeDialect:
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, rights: Rights) -> None:
         self._engine = engine
         self._settings = settings
+        self._rights = rights
 
-    def answer(self, environ: dict[str, Any], body: Body, upload_id: str) -> Answer:
-        method = environ["REQUEST_METHOD"]
-        if method in ("GET", "HEAD"):
-            return self.query(environ, upload_id)
-        if method == "POST":
-            return self.declare(body, upload_id)
-        if method == "PUT":
-            return self.store(environ, body, upload_id)
-        if method == "DELETE":
-            return self.cancel(environ, upload_id)
-        raise MethodNotAllowed(allowed=ALLOWED_METHODS)
+    def answer(self, request: Request) -> Answer:
+        action = ACTIONS.get(request.method)
+        if action is None:
+            raise MethodNotAllowed(allowed=ALLOWED_METHODS)
+        upload_id = request.upload_id
+        if upload_id is None:
+            raise MethodNotAllowed(allowed=("OPTIONS",))
+        self._rights.check(request.environ, upload_id, action)
+        if action == "query":
+            return self.query(request.environ, upload_id, request.method)
+        if action == "cancel":
+            return self.cancel(request.environ, upload_id)
+        # Not before: whoever has no right must not end the requests of those who have.
+        request.in_flight.join(upload_id)
+        if action == "declare":
+            return self.declare(request.body, upload_id)
+        return self.store(request.environ, request.body, upload_id)
 
-    def query(self, environ: Mapping[str, Any], upload_id: str) -> Answer:
+    def refuse(self, error: IncomingError) -> Answer:
+        """The answer to a request that has come to nothing."""
+        return error_answer(error)
+
+    def query(self, environ: Mapping[str, Any], upload_id: str, method: str) -> Answer:
         upload = self._engine.load(upload_id)
         facts = self._facts(upload)
         # Only where the client asks for them: a long upload has many.
@@ -75,6 +97,12 @@ class NativeDialect:
         headers: Headers = (("ETag", etag),)
         if has_already(environ, etag):
             return Answer(304, (NO_STORE, *headers))
+        if method == "HEAD":
+            headers += progress_headers(
+                upload,
+                draft=self._settings.ietf_draft,
+                max_length=self._engine.find_limit(upload),
+            )
         return _describe(upload, facts, headers)
 
     def declare(self, body: Body, upload_id: str) -> Answer:
@@ -83,7 +111,7 @@ class NativeDialect:
         except IncomingError:
             self._engine.load(upload_id)  # an unknown ticket is said before a fault in the body
             raise
-        return self._describe_changed(self._engine.declare(upload_id, declaration))
+        return self._describe_changed(self._wait(self._engine.declare(upload_id, declaration)))
 
     def store(self, environ: Mapping[str, Any], body: Body, upload_id: str) -> Answer:
         if body.length is None:
@@ -111,12 +139,16 @@ class NativeDialect:
             digest=digest,
             file_tag=_parse_if_match(environ.get("HTTP_IF_MATCH")),
         )
-        return self._describe_changed(upload, near=(start, stop))
+        return self._describe_changed(self._wait(upload), near=(start, stop))
 
     def cancel(self, environ: Mapping[str, Any], upload_id: str) -> Answer:
         reason = _text("reason", _parse_query(environ).get("reason"))
         upload = self._engine.cancel(upload_id, reason=reason or CANCELLED_BY_PAGE, tell_app=True)
         return self._describe_changed(upload)
+
+    def _wait(self, upload: Upload) -> Upload:
+        """For what the web app makes of it, if that is wanted: a client of this protocol asks."""
+        return self._engine.wait_for_outcome(upload, self._settings.complete_wait_s or 0)
 
     def _describe_changed(self, upload: Upload, *, near: Range | None = None) -> Answer:
         """`near` is what was just stored: of very many ranges only those are told that touch it."""
@@ -140,6 +172,7 @@ class NativeDialect:
             "max_chunk_bytes": self._settings.max_chunk_bytes,
             "send_ahead": self._settings.send_ahead,
             "expires_at": None if upload.expires_at is None else _timestamp(int(upload.expires_at)),
+            "sha256": upload.sha256,
             "reason": upload.reason,
             # Whether the app knows that it was cancelled. Tried once counts: a page must not wait
             # for an app that is down.
@@ -196,6 +229,7 @@ def _parse_declaration(body: bytes) -> Declaration:
         last_modified=None if last_modified is None else int(last_modified),
         # Browsers have "" for a file that was not chosen with a folder.
         relative_path=_text("relative_path", said.get("relative_path")) or None,
+        expected_sha256=_sha256(said.get("sha256")),
     )
 
 
@@ -241,6 +275,13 @@ def _text(name: str, value: object) -> str | None:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise BadRequest(f"{name} must be a text of at most {MAX_TEXT} characters")
     return without_surrogates(value)
+
+
+def _sha256(value: object) -> str | None:
+    sha256 = parse_sha256(value)
+    if value is not None and sha256 is None:
+        raise BadRequest(f"sha256 is {shown(value)}; it must be 64 hexadecimal digits")
+    return sha256
 
 
 def _parse_query(environ: Mapping[str, Any]) -> dict[str, str]:

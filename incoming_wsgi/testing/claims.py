@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ..errors import LeaseLost, WrongState
+from ..errors import LeaseLost, UploadNotFound, WrongState
 from ..states import Event, UploadState
 from ..tickets.base import Decide, Lease, Then, TicketStore
-from ..uploads import ChunkDigest, Upload
+from ..uploads import MAX_LENGTH, ChunkDigest, Upload
 from .upkeep import MakeStore, changes_nothing, new_upload, set_length
 
 __all__ = ["ClaimsContract", "due", "raises_key_error", "received"]
@@ -286,3 +286,64 @@ class ClaimsContract:
             store.record_ranges(claim, [(0, 100)], due(8.0), release=True, then=then)
         assert store.load(upload.id) == before
         assert store.may_write(claim, 0, 100)
+
+    # writers that are stopped
+
+    def test_who_is_stopped_writes_nothing_more_and_records_what_he_has(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        claim = store.claim_range(upload.id, 0, 100, changes_nothing)
+        assert store.may_write(claim, 0, 40)
+        assert store.stop_writers(upload.id, at_once=False)
+        assert not store.may_write(claim, 40, 100)
+        assert store.stop_writers(upload.id, at_once=False), "it may still record"
+        store.record_ranges(claim, [(0, 40)], changes_nothing, release=True)
+        assert received(store, upload) == [(0, 40)]
+        assert not store.stop_writers(upload.id, at_once=False)
+
+    def test_who_is_stopped_at_once_records_nothing_and_is_waited_for(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        claim = store.claim_range(upload.id, 0, 100, changes_nothing)
+        assert not store.stop_writers(upload.id, at_once=True)
+        assert not store.may_write(claim, 0, 40)
+        store.record_ranges(claim, [(0, 40)], changes_nothing, release=True)
+        assert received(store, upload) == []
+        newer = store.claim_range(upload.id, 0, 50, changes_nothing)
+        assert newer.displaced, "the older one may be in the middle of a block"
+        assert store.may_write(newer, 0, 50)
+
+    def test_a_newer_claim_displaces_one_that_is_stopped_and_leaves_its_rest_stopped(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        older = store.claim_range(upload.id, 0, 100, changes_nothing)
+        store.stop_writers(upload.id, at_once=False)
+        newer = store.claim_range(upload.id, 30, 60, changes_nothing)
+        assert newer.displaced
+        assert newer.gaps == ((30, 60),)
+        assert store.may_write(newer, 30, 60)
+        assert not store.may_write(older, 0, 30)
+        assert not store.may_write(older, 60, 100)
+        store.record_ranges(older, [(0, 50)], changes_nothing, release=True)
+        assert received(store, upload) == [(0, 30)]
+
+    def test_nobody_is_stopped_where_nobody_writes(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        assert not store.stop_writers(upload.id, at_once=False)
+        with pytest.raises(UploadNotFound):
+            store.stop_writers("nobody", at_once=False)
+
+    def test_a_claim_to_the_end_reaches_as_far_as_the_file_will(self, store: TicketStore) -> None:
+        upload = new_upload()
+        store.create(upload)
+        other = store.claim_range(upload.id, 10, 20, changes_nothing)
+        store.record_ranges(other, [(10, 20)], changes_nothing, release=True)
+        older = store.claim_range(upload.id, 5, None, changes_nothing)
+        assert older.gaps == ((5, 10), (20, MAX_LENGTH))
+        claim = store.claim_range(upload.id, 0, None, set_length(100))
+        assert claim.displaced
+        assert claim.gaps == ((0, 10), (20, 100))
+        assert not store.may_write(older, 5, 10)
+        after = store.record_ranges(claim, [(0, 10)], changes_nothing, release=True)
+        assert list(after.received) == [(0, 20)]

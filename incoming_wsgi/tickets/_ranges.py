@@ -18,9 +18,12 @@ __all__ = [
     "find_claimed",
     "find_missing",
     "find_ranges",
+    "find_writers",
     "is_claimed",
     "record_range",
     "release_claims",
+    "revoke_claims",
+    "stop_claims",
     "take_over",
 ]
 
@@ -41,7 +44,7 @@ def _near(key: int, start: int, stop: int) -> tuple[int, ...]:
 
 _TABLES = ("ranges", "synced")
 _NEAR_RANGES = _find_near("ranges", "start, stop", "<")
-_NEAR_CLAIMS = _find_near("claims", "start, stop, owner", "<")
+_NEAR_CLAIMS = _find_near("claims", "start, stop, owner, stopped", "<")
 _NEIGHBOURS = {table: _find_near(table, "start, stop", "<=") for table in _TABLES}
 _INSERT = {
     table: f"INSERT INTO {table} (upload, start, stop) VALUES (?, ?, ?)" for table in _TABLES
@@ -54,7 +57,8 @@ _DELETE = {
     table: f"DELETE FROM {table} WHERE upload = ? AND start = ?" for table in (*_TABLES, "claims")
 }
 _CLAIM_AT = (
-    "SELECT stop, owner FROM claims WHERE upload = ? AND start <= ? ORDER BY start DESC LIMIT 1"
+    "SELECT stop, owner, stopped FROM claims WHERE upload = ? AND start <= ?"
+    " ORDER BY start DESC LIMIT 1"
 )
 
 
@@ -144,15 +148,17 @@ def record_range(
 def find_claimed(
     connection: sqlite3.Connection, key: int, owner: str, start: int, stop: int
 ) -> list[Range]:
-    """What is the owner's of [start, stop)."""
+    """What is the owner's of [start, stop), stopped or not."""
     near = connection.execute(_NEAR_CLAIMS, _near(key, start, stop))
-    return [(max(first, start), min(last, stop)) for first, last, whose in near if whose == owner]
+    return [
+        (max(first, start), min(last, stop)) for first, last, whose, _ in near if whose == owner
+    ]
 
 
 def is_claimed(connection: sqlite3.Connection, key: int, owner: str, start: int, stop: int) -> bool:
-    """Whether all of [start, stop) is in one claim of the owner."""
+    """Whether all of [start, stop) is in one claim of the owner that has not been stopped."""
     claim = connection.execute(_CLAIM_AT, (key, start)).fetchone()
-    return claim is not None and claim[1] == owner and claim[0] >= stop
+    return claim is not None and claim[1] == owner and claim[0] >= stop and not claim[2]
 
 
 def take_over(connection: sqlite3.Connection, key: int, gaps: Iterable[Range], owner: str) -> bool:
@@ -160,23 +166,47 @@ def take_over(connection: sqlite3.Connection, key: int, gaps: Iterable[Range], o
     displaced = False
     for start, stop in gaps:
         older = connection.execute(_NEAR_CLAIMS, _near(key, start, stop)).fetchall()
-        for old_start, old_stop, old_owner in older:
+        for old_start, old_stop, old_owner, stopped in older:
             displaced = True
             connection.execute(_DELETE["claims"], (key, old_start))
             for rest_start, rest_stop in ((old_start, start), (stop, old_stop)):
                 if rest_start < rest_stop:
-                    _insert_claim(connection, key, rest_start, rest_stop, old_owner)
+                    _insert_claim(connection, key, rest_start, rest_stop, old_owner, stopped)
         _insert_claim(connection, key, start, stop, owner)
     return displaced
 
 
 def _insert_claim(
-    connection: sqlite3.Connection, key: int, start: int, stop: int, owner: str
+    connection: sqlite3.Connection,
+    key: int,
+    start: int,
+    stop: int,
+    owner: str,
+    stopped: bool = False,
 ) -> None:
     connection.execute(
-        "INSERT INTO claims (upload, start, stop, owner) VALUES (?, ?, ?, ?)",
-        (key, start, stop, owner),
+        "INSERT INTO claims (upload, start, stop, owner, stopped) VALUES (?, ?, ?, ?, ?)",
+        (key, start, stop, owner, stopped),
     )
+
+
+def find_writers(connection: sqlite3.Connection, key: int) -> tuple[bool, bool]:
+    """Whether there are claims under which somebody may still record, and whether there are some
+    under which he may also write."""
+    rows = connection.execute(
+        "SELECT DISTINCT stopped FROM claims WHERE upload = ? AND owner != ''", (key,)
+    ).fetchall()
+    return bool(rows), (False,) in rows
+
+
+def stop_claims(connection: sqlite3.Connection, key: int) -> None:
+    connection.execute("UPDATE claims SET stopped = TRUE WHERE upload = ?", (key,))
+
+
+def revoke_claims(connection: sqlite3.Connection, key: int) -> None:
+    """They are nobody's then, but there: whoever comes next has to wait for those who are still
+    writing."""
+    connection.execute("UPDATE claims SET owner = '' WHERE upload = ?", (key,))
 
 
 def release_claims(

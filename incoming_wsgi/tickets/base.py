@@ -12,7 +12,8 @@ Two kinds of right are kept here, neither of which anybody ever has to wait for 
 
 * A **write claim** gives bytes that are missing to one request. A newer claim takes its bytes from
   older ones for good: a request asks before each block, stops when a part of it is not its own any
-  more, and can record only what is. What became of the newer one makes no difference.
+  more, and can record only what is. What became of the newer one makes no difference. Who wants
+  to know how far an upload is, and that it stays so, stops all of them without taking anything.
 * A **lease** says that a process looks after an upload that was due. It ends with its time, with
   the next lease, or with any activity of the client; what is done in its name afterwards is
   refused with LeaseLost.
@@ -169,13 +170,14 @@ class TicketStore(ABC):
         self,
         upload_id: str,
         start: int,
-        stop: int,
+        stop: int | None,
         decide: Decide,
         *,
         admit: Admit | None = None,
     ) -> WriteClaim:
         """Apply the event STORE with `decide` and `admit` as `transition` does, and claim what is
-        missing of [start, stop), taking it from whoever has it.
+        missing of [start, stop), taking it from whoever has it. None: to the end of the file as
+        `decide` has left it, MAX_LENGTH if that is not known.
 
         Where it has all of these there is no claim. Where the upload takes no bytes any more there
         is no claim and nothing changes; `decide` is asked all the same, for what it raises.
@@ -184,7 +186,13 @@ class TicketStore(ABC):
     @abstractmethod
     def may_write(self, claim: WriteClaim, start: int, stop: int) -> bool:
         """Whether all of [start, stop), part of a gap of `claim`, is still this claim's to write.
-        It is not when the upload takes no bytes any more."""
+        It is not when the upload takes no bytes any more, or its writers have been stopped."""
+
+    @abstractmethod
+    def stop_writers(self, upload_id: str, *, at_once: bool) -> bool:
+        """Nothing more may be written under the claims that there are. Those who have them may
+        still record what they have written, unless `at_once`. Newer claims displace them as ever.
+        Whether there are any that may still record. Raises UploadNotFound."""
 
     @abstractmethod
     def record_ranges(

@@ -18,7 +18,7 @@ from ..errors import LeaseLost, TicketStoreError
 from ..ranges import Range, RangeSet
 from ..states import Event, UploadState, takes_bytes
 from ..tokens import new_token
-from ..uploads import ChunkDigest, Upload, now
+from ..uploads import MAX_LENGTH, ChunkDigest, Upload, now
 from ._boot import read_boot_id
 from ._chores import is_chore_due, note_orphan, purge_orphans, take_turn
 from ._database import Database
@@ -27,9 +27,12 @@ from ._ranges import (
     StoredRanges,
     find_claimed,
     find_missing,
+    find_writers,
     is_claimed,
     record_range,
     release_claims,
+    revoke_claims,
+    stop_claims,
     take_over,
 )
 from ._rows import (
@@ -191,7 +194,7 @@ class SQLiteTicketStore(TicketStore):
         self,
         upload_id: str,
         start: int,
-        stop: int,
+        stop: int | None,
         decide: Decide,
         *,
         admit: Admit | None = None,
@@ -204,9 +207,11 @@ class SQLiteTicketStore(TicketStore):
                 decide(upload)
                 connection.durable = upload.state in MUST_LAST
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
+            upload = apply(connection, key, upload, Event.STORE, decide, admit=admit)
+            if stop is None:
+                stop = MAX_LENGTH if upload.length is None else upload.length
             is_first = not row[BYTES_RECEIVED] and start < stop
             gaps = ((start, stop),) if is_first else find_missing(connection, key, start, stop)
-            upload = apply(connection, key, upload, Event.STORE, decide, admit=admit)
             if not gaps:
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
             # It says where the claim stands: `may_write` is asked for each block.
@@ -226,6 +231,19 @@ class SQLiteTicketStore(TicketStore):
             return False
         with self._database.using() as connection:
             return is_claimed(connection, int(key), claim.owner, start, stop)
+
+    def stop_writers(self, upload_id: str, *, at_once: bool) -> bool:
+        with self._database.using() as connection:
+            key = load_row(connection, upload_id)[KEY]
+            may_record, may_write = find_writers(connection, key)
+        if not may_write and not (may_record and at_once):
+            return may_record
+        with self._database.writing() as connection:
+            if at_once:
+                revoke_claims(connection, key)
+            else:
+                stop_claims(connection, key)
+        return not at_once
 
     def record_ranges(
         self,

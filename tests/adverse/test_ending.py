@@ -154,7 +154,7 @@ import logging, signal, sys, threading, time
 import incoming_wsgi.background as background
 import incoming_wsgi.ending as ending
 from incoming_wsgi import Incoming
-from incoming_wsgi.engine import Declaration
+from incoming_wsgi.agreement import Declaration
 
 def say(text):
     sys.stdout.write(text + "\\n")

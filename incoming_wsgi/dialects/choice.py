@@ -1,0 +1,67 @@
+"""Which protocol a request speaks: all of them have one address for an upload."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..config import Settings
+from ..engine import Engine
+from ..errors import Forbidden, IncomingError, UploadNotFound
+from ..responses import Answer, Headers, text_answer
+from ..rights import Rights
+from .native import NativeDialect
+from .request import Request
+from .tus import OFFSET_STREAM, TusDialect
+
+__all__ = ["Dialect", "Dialects"]
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+class Dialect(Protocol):
+    def answer(self, request: Request) -> Answer: ...
+
+    def refuse(self, error: IncomingError) -> Answer: ...
+
+
+class Dialects:
+    def __init__(self, engine: Engine, settings: Settings, rights: Rights) -> None:
+        self._engine = engine
+        self._rights = rights
+        self._native = NativeDialect(engine, settings, rights)
+        self._tus = TusDialect(engine, settings, rights)
+
+    def find(self, environ: dict[str, Any]) -> Dialect:
+        """By what only the requests of one protocol have."""
+        method = self.find_method(environ)
+        if method == "GET":
+            return self._native
+        media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        if "HTTP_TUS_RESUMABLE" in environ or media_type == OFFSET_STREAM or method == "PATCH":
+            return self._tus
+        return self._native
+
+    def find_method(self, environ: dict[str, Any]) -> str:
+        """What the client wants: some can send nothing but GET and POST."""
+        method: str = environ["REQUEST_METHOD"]
+        if method == "POST":
+            wanted: str = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", method)
+            return wanted.upper()
+        return method
+
+    def discover(self, environ: dict[str, Any], upload_id: str | None) -> Answer:
+        """What is possible here. 200, not 204: preflights are refused with a 204 by some old
+        browsers. It is the same for uploads that do not exist: a browser would never send the
+        request whose 404 the page needs to see."""
+        upload = None
+        is_preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        if upload_id is not None and not is_preflight:
+            try:
+                self._rights.check(environ, upload_id, "query")
+                upload = self._engine.load(upload_id)
+            except (Forbidden, UploadNotFound):
+                pass
+        headers: Headers = (("Allow", METHODS),)
+        if not is_preflight:
+            headers += self._tus.discover(self._engine.find_limit(upload))
+        return text_answer("", headers=headers)

@@ -1,0 +1,49 @@
+"""One request about uploads, as every dialect is given it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..body import Body
+from ..in_flight import RequestInFlight
+from ..storage.base import Block, Piped
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`method` is what the client wants, whatever it could send; `upload_id` is None at the address
+    where uploads are created."""
+
+    environ: dict[str, Any]
+    method: str
+    upload_id: str | None
+    body: Body
+    in_flight: RequestInFlight
+
+    def header(self, name: str) -> str | None:
+        """None if it is not there; values of one that is there twice have a comma between them."""
+        key = name.upper().replace("-", "_")
+        value: str | None = self.environ.get(
+            key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+        )
+        return value
+
+    def stream(self, upload_id: str, *, keep: int, piped: bool) -> Iterator[Block | Piped]:
+        """The body, see `Body.blocks`, for a protocol in which the newest request has the upload:
+        with its first block the others of this process end. Raises Unavailable when there are too
+        many that cannot."""
+        self.in_flight.join(upload_id)
+        return self._stream(upload_id, keep=keep, piped=piped)
+
+    def _stream(self, upload_id: str, *, keep: int, piped: bool) -> Iterator[Block | Piped]:
+        self.in_flight.end_others(upload_id)
+        yield from self.body.blocks(keep=keep, piped=piped)
+
+    @property
+    def media_type(self) -> str:
+        """Of the body, without parameters, in lower case; empty if it is not said."""
+        return (self.header("Content-Type") or "").partition(";")[0].strip().lower()

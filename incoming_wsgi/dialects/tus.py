@@ -1,0 +1,307 @@
+"""tus 1.0.0: the core, and all extensions that WSGI can carry (trailers it cannot).
+
+One stream of bytes, from where what is stored ends; the newest request has it. That the length is
+reached is the end, and the answer to those bytes says what the web app has made of the file: a
+client of tus has no other way to know. Whatever an upload has become comes before its offset, for
+to many clients an offset that equals the length is a success, whatever the status says.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+
+from ..agreement import Append
+from ..body import parse_length, shown
+from ..config import Settings
+from ..digesting import ALGORITHMS, ExpectedDigest
+from ..engine import Engine
+from ..errors import (
+    BadRequest,
+    DigestMismatch,
+    IncomingError,
+    MethodNotAllowed,
+    OffsetMismatch,
+    VersionNotSupported,
+    WrongMediaType,
+    WrongState,
+)
+from ..outcomes import check_outcome
+from ..responses import NO_STORE, Answer, Headers, error_answer
+from ..rights import Rights
+from ..states import UploadState, takes_bytes
+from ..uploads import Upload
+from .creation import Creation, declare_from
+from .request import Request
+from .superset import (
+    TUS_VERSION,
+    expiry_headers,
+    offset_headers,
+    progress_headers,
+    reason_headers,
+)
+
+__all__ = ["OFFSET_STREAM", "TusDialect", "parse_metadata"]
+
+OFFSET_STREAM = "application/offset+octet-stream"
+EXTENSIONS = (
+    "creation",
+    "creation-with-upload",
+    "creation-defer-length",
+    "expiration",
+    "checksum",
+    "termination",
+    "concatenation",
+)
+RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
+VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
+ALLOWED_METHODS = ("POST", "HEAD", "PATCH", "DELETE", "OPTIONS")
+CANCELLED_BY_CLIENT = "cancelled by the user"
+METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)  # visible characters but the comma
+PARTIAL = "partial"
+FINAL = "final;"
+MAX_PARTS = 64
+PART_URL = re.compile(r"[^\s?#]*/?uploads/([A-Za-z0-9_-]+)|([A-Za-z0-9_-]+)", re.ASCII)
+
+
+class TusDialect:
+    def __init__(self, engine: Engine, settings: Settings, rights: Rights) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._rights = rights
+        self._creation = Creation(rights)
+
+    def answer(self, request: Request) -> Answer:
+        version = request.header("Tus-Resumable")
+        if version != TUS_VERSION and not (version is None and request.method == "HEAD"):
+            raise VersionNotSupported(expected=TUS_VERSION, provided=version)
+        if request.method == "POST":
+            return self.create(request)
+        if request.upload_id is None:
+            raise MethodNotAllowed(allowed=("POST", "OPTIONS"))
+        if request.method == "HEAD":
+            return self.query(request, request.upload_id)
+        if request.method == "PATCH":
+            return self.append(request, request.upload_id)
+        if request.method == "DELETE":
+            return self.cancel(request, request.upload_id)
+        raise MethodNotAllowed(allowed=ALLOWED_METHODS)
+
+    def discover(self, max_length: int) -> Headers:
+        return (
+            *RESUMABLE,
+            *VERSIONS,
+            ("Tus-Extension", ",".join(EXTENSIONS)),
+            ("Tus-Max-Size", str(max_length)),
+            ("Tus-Checksum-Algorithm", ",".join(ALGORITHMS)),
+        )
+
+    def create(self, request: Request) -> Answer:
+        raw = request.header("Upload-Metadata") or None
+        metadata = parse_metadata(raw)
+        concat = request.header("Upload-Concat")
+        if concat is not None and concat.startswith(FINAL):
+            return self._concatenate(request, concat, raw, metadata)
+        if concat not in (None, PARTIAL):
+            raise BadRequest(
+                f"Upload-Concat is {shown(concat)}; it must be partial, or final; and URLs"
+            )
+        length = _parse_extent(request)
+        declaration = declare_from(metadata, length=length, raw=raw)
+        upload_id, is_new = self._creation.find_ticket(request, metadata, length)
+        self._rights.check(request.environ, upload_id, "declare")
+        if concat == PARTIAL:
+            upload = self._engine.make_part(upload_id, declaration, is_new=is_new)
+        else:
+            upload = self._engine.declare(upload_id, declaration)
+        if request.media_type == OFFSET_STREAM and takes_bytes(upload.state):
+            said = Append(0, request.body.size, length, may_overlap=True)
+            upload = self._receive(request, upload.id, said)
+        else:
+            request.body.drain(self._settings.max_chunk_bytes)
+        return self._created(request, upload)
+
+    def _concatenate(
+        self, request: Request, concat: str, raw: str | None, metadata: Mapping[str, str]
+    ) -> Answer:
+        for name in ("Upload-Length", "Upload-Defer-Length"):
+            if request.header(name) is not None:
+                raise BadRequest(f"{name} is not for final uploads: theirs is that of their parts")
+        part_ids = _parse_parts(concat)
+        upload = self._engine.find_final(part_ids)
+        if upload is None:
+            ticket_id, length = self._engine.find_parts(part_ids)
+            if ticket_id is None:
+                ticket_id, _ = self._creation.find_ticket(request, metadata, length)
+            self._rights.check(request.environ, ticket_id, "declare")
+            declaration = declare_from(metadata, length=length, raw=raw)
+            upload = self._engine.concatenate(ticket_id, part_ids, declaration, concat=concat)
+        else:
+            self._rights.check(request.environ, upload.id, "declare")
+        return self._created(request, upload)
+
+    def _created(self, request: Request, upload: Upload) -> Answer:
+        upload = self._wait(upload)
+        return Answer(
+            201,
+            (
+                ("Location", self._creation.locate(request, upload.id)),
+                *offset_headers(upload),
+                *expiry_headers(upload),
+                NO_STORE,
+                *RESUMABLE,
+            ),
+        )
+
+    def query(self, request: Request, upload_id: str) -> Answer:
+        self._rights.check(request.environ, upload_id, "query")
+        request.in_flight.end_others(upload_id)
+        upload = self._wait(self._engine.settle(upload_id))
+        return Answer(
+            200,
+            (
+                *progress_headers(
+                    upload,
+                    draft=self._settings.ietf_draft,
+                    max_length=self._engine.find_limit(upload),
+                ),
+                NO_STORE,
+            ),
+        )
+
+    def append(self, request: Request, upload_id: str) -> Answer:
+        if request.media_type != OFFSET_STREAM:
+            raise WrongMediaType(expected=OFFSET_STREAM, provided=request.media_type)
+        length = request.header("Upload-Length")
+        said = Append(
+            _parse_number("Upload-Offset", request.header("Upload-Offset")),
+            request.body.size,
+            None if length is None else parse_length("Upload-Length", length),
+        )
+        digest = _parse_checksum(request.header("Upload-Checksum"))
+        self._rights.check(request.environ, upload_id, "store")
+        try:
+            upload = self._receive(request, upload_id, said, digest)
+        except OffsetMismatch:
+            self._wait(self._engine.load(upload_id))  # it may be complete, and not have been taken
+            raise
+        upload = self._wait(upload)
+        headers = (*offset_headers(upload), *expiry_headers(upload), NO_STORE, *RESUMABLE)
+        return Answer(204, headers)
+
+    def cancel(self, request: Request, upload_id: str) -> Answer:
+        self._rights.check(request.environ, upload_id, "cancel")
+        request.in_flight.end_others(upload_id)
+        self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
+        return Answer(204, RESUMABLE)
+
+    def refuse(self, error: IncomingError) -> Answer:
+        """The answer to a request that has come to nothing."""
+        headers = RESUMABLE + reason_headers(error)
+        if isinstance(error, VersionNotSupported):
+            headers += VERSIONS
+        elif isinstance(error, OffsetMismatch):
+            headers += (("Upload-Offset", str(error.expected)),)
+        return error_answer(error, status=_find_status(error), headers=headers)
+
+    def _receive(
+        self,
+        request: Request,
+        upload_id: str,
+        said: Append,
+        digest: ExpectedDigest | None = None,
+    ) -> Upload:
+        piped = digest is None and self._engine.takes_pipes
+        blocks = request.stream(upload_id, keep=2 if digest else 1, piped=piped)
+        return self._engine.append(upload_id, said, blocks, digest=digest)
+
+    def _wait(self, upload: Upload) -> Upload:
+        """For what the web app makes of it. Raises what `check_outcome` does."""
+        wait_s = self._settings.complete_wait_s
+        upload = self._engine.wait_for_outcome(upload, 10.0 if wait_s is None else wait_s)
+        check_outcome(upload)
+        return upload
+
+
+def _find_status(error: IncomingError) -> int:
+    if isinstance(error, DigestMismatch):
+        return 460
+    if isinstance(error, WrongState):
+        # Clients would ask again after a 409.
+        return 423 if error.state == UploadState.HANDING_OVER.value else 403
+    return error.status
+
+
+def _parse_number(name: str, text: str | None) -> int:
+    if text is None:
+        raise BadRequest(f"{name} is missing; it must be a number of bytes")
+    return parse_length(name, text)
+
+
+def _parse_extent(request: Request) -> int | None:
+    """How long the file will be; None if that is said later."""
+    length, deferred = request.header("Upload-Length"), request.header("Upload-Defer-Length")
+    if deferred not in (None, "1"):
+        raise BadRequest(f"Upload-Defer-Length is {shown(deferred)}; it must be 1")
+    if (length is None) == (deferred is None):
+        raise BadRequest("say either Upload-Length or Upload-Defer-Length: 1")
+    return None if length is None else parse_length("Upload-Length", length)
+
+
+def parse_metadata(text: str | None) -> dict[str, str]:
+    """The pairs of an Upload-Metadata field; bytes that are not UTF-8 become U+FFFD. Raises
+    BadRequest for what is none."""
+    metadata: dict[str, str] = {}
+    for pair in (text or "").split(","):
+        key, _, value = pair.strip(" ").partition(" ")
+        if not key and not (text or "").strip(" "):
+            break
+        if not METADATA_KEY.fullmatch(key):
+            raise BadRequest(f"Upload-Metadata has a key {shown(key)}; it must be visible ASCII")
+        if key in metadata:
+            raise BadRequest(f"Upload-Metadata has {shown(key)} twice; once is enough")
+        try:
+            metadata[key] = base64.b64decode(value, validate=True).decode("utf-8", "replace")
+        except ValueError as exc:
+            raise BadRequest(
+                f"Upload-Metadata: the value of {shown(key)} is {shown(value)}; it must be Base64"
+            ) from exc
+    return metadata
+
+
+def _parse_parts(concat: str) -> list[str]:
+    """The ids in an Upload-Concat field, in order. What comes before `uploads/` is not looked at:
+    proxies may have put anything there."""
+    urls = concat.removeprefix(FINAL).split()
+    if not 1 <= len(urls) <= MAX_PARTS:
+        raise BadRequest(f"Upload-Concat names {len(urls)} parts; 1 to {MAX_PARTS} are possible")
+    ids = []
+    for url in urls:
+        match = PART_URL.fullmatch(url)
+        if match is None:
+            raise BadRequest(f"Upload-Concat names {shown(url)}, which is no upload of this server")
+        ids.append(match[1] or match[2])
+    return ids
+
+
+def _parse_checksum(text: str | None) -> ExpectedDigest | None:
+    if text is None:
+        return None
+    algorithm, _, value = text.partition(" ")
+    if algorithm not in ALGORITHMS:
+        raise BadRequest(
+            f"Upload-Checksum has the algorithm {shown(algorithm)}; these are known: "
+            f"{', '.join(ALGORITHMS)}"
+        )
+    try:
+        digest = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise BadRequest(f"Upload-Checksum: {shown(value)} is not Base64") from exc
+    if len(digest) != ALGORITHMS[algorithm]:
+        raise BadRequest(
+            f"Upload-Checksum: a {algorithm} has {ALGORITHMS[algorithm]} bytes, this one "
+            f"{len(digest)}"
+        )
+    return ExpectedDigest(algorithm, digest, all_or_nothing=True)
