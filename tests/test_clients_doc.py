@@ -22,7 +22,7 @@ from waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs" / "clients.md").read_text()
-RECIPES = dict(re.findall(r"^<!-- recipe: (.+) -->\n```\w+\n(.*?)^```$", DOCUMENT, re.M | re.S))
+RECIPES = dict(re.findall(r"^<!-- recipe: ([^\n]+) -->\n```\w+\n(.*?)^```$", DOCUMENT, re.M | re.S))
 APP = ROOT / "tests" / "browser" / "uppy"
 MIB = 1 << 20
 # When a line is cut, what is between client and server is lost: in buffers of sockets.
@@ -133,7 +133,7 @@ def test_requests_as_those_of_the_java_client(app: App) -> None:
     content = random.Random(2).randbytes(10 * MIB)
     ticket = requests.post(f"{app.url}/tickets").text
     with requests.Session() as session:
-        session.headers |= {**TUS, "Upload-Ticket": ticket}
+        session.headers.update({**TUS, "Upload-Ticket": ticket})
         name = b64encode(b"film.mp4").decode()
         created = session.post(
             f"{app.line.url}/incoming/frontend/uploads/",

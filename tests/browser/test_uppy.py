@@ -326,12 +326,17 @@ def test_a_refusal_whose_answer_was_lost_is_an_error_with_the_reason(
     (app.folder / "slow").touch()
     path = make_file(tmp_path, "film.mp4", 3 * MIB)
     line.limit(None)
+    lost: list[str] = []
+    uploads.page.on("requestfailed", lambda request: lost.append(request.url))
     uploads.start(path)
     wait_until(lambda: app.noted("asked"), "the call of the app")
 
-    line.cut()
+    # A connection that is only cut Chromium replaces by itself, and sends the request again.
+    line.refuse()
+    wait_until(lambda: uploads.get("true") and lost, "the loss of the answer")
     (app.folder / "refused").write_text("it has a virus")
     (app.folder / "slow").unlink()
+    line.accept()
 
     uploads.wait_for("failed.length + succeeded.length")
     assert uploads.get("succeeded") == []
