@@ -2,7 +2,9 @@
 
     IncomingError
     ├── BadRequest                 400  the request says something impossible
-    │   └── IncompleteBody         400  fewer bytes came than were announced; they are kept
+    │   ├── IncompleteBody         400  fewer bytes came than were announced; they are kept
+    │   ├── InconsistentLength     400  the file has another length by what was said before
+    │   └── LengthUnknown          400  nobody has said how long the file is
     ├── Forbidden                  403  no right to do this
     │   ├── WrongSecret            403  the ticket's secret is missing or wrong
     │   └── WrongSignature         403  not sent by the server, changed on the way, or too old
@@ -13,16 +15,21 @@
     │   ├── WrongState             409  the upload's state does not allow it
     │   ├── FileChanged            409  not the file that this upload was begun with
     │   ├── LeaseLost              409  somebody else looks after the upload now
+    │   ├── OffsetMismatch         409  an append does not begin where what is stored ends
     │   └── Superseded             409  a newer request writes these bytes
     ├── UploadGone                 410  a write to a cancelled or expired upload
     ├── LengthRequired             411
     ├── TooLate                    412  the backend's word for WrongState
+    ├── VersionNotSupported        412  of tus
     ├── TooLarge                   413
     │   ├── ChunkTooLarge          413
     │   └── FileTooLarge           413
     ├── TypeNotAllowed             415  the ticket takes files of other types
+    ├── WrongMediaType             415  not that of bytes to be appended
     ├── RangeNotSatisfiable        416
     ├── DigestMismatch             422  the bytes are not what the client meant to send
+    ├── NotTaken                   422  the web app does not take the complete file
+    ├── NotTakenYet                423  the web app is asked again about the complete file
     ├── Unavailable                503  try again later
     │   └── TooManyUploads         429  the owner has as many tickets in use as he may have
     ├── StorageError               500  the storage back end failed

@@ -84,13 +84,21 @@ class InFlight:
             if request.connection is not None and self._s_per_byte and not self._is_watched:
                 self._watch()
 
-    def end_others(self, upload_id: str, newest: RequestInFlight) -> None:
-        """End the requests of an upload but `newest`, as far as they can be."""
-        if self._pid == os.getpid():
-            with self._lock:
-                for other in self._requests.get(upload_id, {}):
-                    if other is not newest and not other.is_ended:
-                        other.end("newer_request")
+    def end_others(self, upload_id: str, newest: RequestInFlight) -> list[RequestInFlight]:
+        """End the requests of an upload but `newest`, as far as they can be. Those that have been
+        ended, by whomever, and are still there."""
+        if self._pid != os.getpid():
+            return []
+        with self._lock:
+            others = [other for other in self._requests.get(upload_id, {}) if other is not newest]
+            for other in others:
+                if not other.is_ended:
+                    other.end("newer_request")
+        return [other for other in others if other.is_cut_off]
+
+    def is_there(self, request: RequestInFlight) -> bool:
+        with self._lock:
+            return request in self._requests.get(request.upload_id, {})
 
     def _make_room(self, requests: Iterable[RequestInFlight]) -> None:
         """End the oldest requests of an upload if it has too many; with the lock held."""
@@ -179,10 +187,16 @@ class RequestInFlight:
         self._room.add(self, upload_id)
         self._is_known = True
 
-    def end_others(self, upload_id: str) -> None:
+    def end_others(self, upload_id: str, *, wait_s: float = 0) -> None:
         """This is what the client of the upload wants now, and whatever it wanted before is over.
-        Those that cannot be ended find out at their next block."""
-        self._room.end_others(upload_id, self)
+        Those that cannot be ended find out at their next block; those that can are given `wait_s`
+        to record what had arrived."""
+        others = self._room.end_others(upload_id, self)
+        deadline = time.monotonic() + wait_s
+        pause_s = 0.001
+        while any(map(self._room.is_there, others)) and time.monotonic() < deadline:
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.05)
 
     def expect(self, size: int) -> None:
         """A read of `size` bytes begins."""

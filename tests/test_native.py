@@ -235,7 +235,7 @@ def test_an_unknown_ticket_is_404_whatever_is_asked(app, name, method):
     assert response.status_code == 404
 
 
-@pytest.mark.parametrize("method", ["PATCH", "TRACE"])
+@pytest.mark.parametrize("method", ["TRACE"])
 def test_other_methods_are_refused_with_those_that_work(app, url, method):
     response = app.request(url, method=method, status=405)
     problem(response, "method_not_allowed")
@@ -884,7 +884,7 @@ def test_servers_that_lose_the_running_read_are_read_in_small_blocks(app, incomi
             return super().read(size)
 
     length = 3 * 1024 * 1024
-    incoming._web._settings = incoming._web._native._settings = Settings()
+    incoming._web._settings = incoming._web._dialects._native._settings = Settings()
     environ = {
         "wsgi.input": Lossy(b"x" * 1_000_000),
         "CONTENT_LENGTH": str(length),
@@ -926,7 +926,9 @@ def test_preflights_succeed_for_unknown_uploads_too(app):
 def test_every_answer_of_the_frontend_can_be_read_across_origins(app, path):
     response = app.get(path, headers={"Origin": "https://app.example"}, status="*")
     assert response.headers["Access-Control-Allow-Origin"] == "*"
-    assert response.headers["Access-Control-Expose-Headers"] == "ETag, Retry-After"
+    assert {"ETag", "Retry-After"} <= set(
+        response.headers["Access-Control-Expose-Headers"].split(", ")
+    )
 
 
 def test_no_origins_is_the_same_origin_alone(tmp_path):

@@ -29,7 +29,7 @@ from ..errors import (
     WrongState,
 )
 from ..outcomes import check_outcome
-from ..responses import NO_STORE, Answer, Headers, error_answer
+from ..responses import NO_STORE, Answer, Headers, error_answer, text_answer
 from ..rights import Rights
 from ..states import UploadState, takes_bytes
 from ..uploads import Upload
@@ -58,6 +58,8 @@ EXTENSIONS = (
 RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
 VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
 ALLOWED_METHODS = ("POST", "HEAD", "PATCH", "DELETE", "OPTIONS")
+# For older requests of this process, whose line was shut, to record what had arrived.
+ENDING_S = 1.0
 CANCELLED_BY_CLIENT = "cancelled by the user"
 METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)  # visible characters but the comma
 PARTIAL = "partial"
@@ -144,9 +146,10 @@ class TusDialect:
 
     def _created(self, request: Request, upload: Upload) -> Answer:
         upload = self._wait(upload)
-        return Answer(
-            201,
-            (
+        return text_answer(
+            "",
+            status=201,
+            headers=(
                 ("Location", self._creation.locate(request, upload.id)),
                 *offset_headers(upload),
                 *expiry_headers(upload),
@@ -157,11 +160,11 @@ class TusDialect:
 
     def query(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "query")
-        request.in_flight.end_others(upload_id)
+        request.in_flight.end_others(upload_id, wait_s=ENDING_S)
         upload = self._wait(self._engine.settle(upload_id))
-        return Answer(
-            200,
-            (
+        return text_answer(
+            "",
+            headers=(
                 *progress_headers(
                     upload,
                     draft=self._settings.ietf_draft,
@@ -193,7 +196,7 @@ class TusDialect:
 
     def cancel(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "cancel")
-        request.in_flight.end_others(upload_id)
+        request.in_flight.end_others(upload_id, wait_s=ENDING_S)
         self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
         return Answer(204, RESUMABLE)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from rivals import RawPut, rivals
+from rivals import RawRequest, rivals
 
 
 @pytest.fixture(autouse=True)
 def hang_up():
     yield
-    RawPut.close_all()
+    RawRequest.close_all()
 
 
 @pytest.fixture(scope="module")

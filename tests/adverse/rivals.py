@@ -22,7 +22,7 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import ClassVar
@@ -33,8 +33,11 @@ from servers import Server, gunicorn
 from waiting import wait_until
 
 __all__ = [
+    "RawAppend",
     "RawPut",
+    "RawRequest",
     "Rival",
+    "append_headers",
     "claims_of",
     "digest_of",
     "file_of",
@@ -174,40 +177,36 @@ def put(
     )
 
 
-class RawPut:
-    """A PUT of [start, stop) whose head is sent; body, pace and honesty are up to the caller."""
+class RawRequest:
+    """A request whose head is sent; body, pace and honesty are up to the caller."""
 
-    _all: ClassVar[list[RawPut]] = []
+    _all: ClassVar[list[RawRequest]] = []
 
     def __init__(
-        self,
-        rival: Rival,
-        path: str,
-        start: int,
-        stop: int,
-        *,
-        length: int,
-        digest: str | None = None,
+        self, rival: Rival, path: str, method: str, headers: Mapping[str, str | int]
     ) -> None:
         self._line = socket.create_connection(("127.0.0.1", rival.server.port), timeout=30)
         self._all.append(self)
-        field = f"Content-Digest: {digest}\r\n" if digest else ""
-        self._line.sendall(
-            f"PUT {path} HTTP/1.1\r\nHost: localhost\r\n{field}"
-            f"Content-Range: bytes {start}-{stop - 1}/{length}\r\n"
-            f"Content-Length: {stop - start}\r\n\r\n".encode()
-        )
+        self._method = method
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._line.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode())
 
     def send(self, body: bytes) -> None:
         self._line.sendall(body)
+
+    def send_if_possible(self, body: bytes) -> None:
+        """It may have been hung up on."""
+        with suppress(OSError):
+            self.send(body)
 
     def answer(self) -> tuple[int, str | None]:
         """The status and the code of the problem, and hang up; (0, None) if the line was closed
         without an answer."""
         try:
-            with closing(HTTPResponse(self._line, method="PUT")) as response:
+            with closing(HTTPResponse(self._line, method=self._method)) as response:
                 response.begin()
-                return response.status, json.loads(response.read()).get("code")
+                body = response.read()
+                return response.status, json.loads(body).get("code") if body else None
         except (ConnectionError, HTTPException):
             return 0, None
         finally:
@@ -221,6 +220,43 @@ class RawPut:
         """For the end of a test, however it ended."""
         while cls._all:
             cls._all.pop().close()
+
+
+class RawPut(RawRequest):
+    """A PUT of [start, stop)."""
+
+    def __init__(
+        self,
+        rival: Rival,
+        path: str,
+        start: int,
+        stop: int,
+        *,
+        length: int,
+        digest: str | None = None,
+    ) -> None:
+        headers = {
+            "Content-Range": f"bytes {start}-{stop - 1}/{length}",
+            "Content-Length": stop - start,
+            **({"Content-Digest": digest} if digest else {}),
+        }
+        super().__init__(rival, path, "PUT", headers)
+
+
+class RawAppend(RawRequest):
+    """A PATCH of tus with `size` bytes from `offset` on."""
+
+    def __init__(self, rival: Rival, path: str, offset: int, size: int) -> None:
+        headers = append_headers(offset) | {"Content-Length": size}
+        super().__init__(rival, path, "PATCH", headers)
+
+
+def append_headers(offset: int) -> dict[str, str]:
+    return {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": str(offset),
+        "Content-Type": "application/offset+octet-stream",
+    }
 
 
 def state_of(rival: Rival, path: str) -> dict:
