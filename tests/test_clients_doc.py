@@ -127,6 +127,22 @@ def test_tuspy_and_why_a_file_is_refused(app: App) -> None:
     assert "TusUploadFailed" in done.stderr
 
 
+def test_tuspy_without_a_creation_if_the_ticket_knows_the_length(app: App) -> None:
+    known = {"length": str(12 * MIB), "filename": "film.mp4"}
+    ticket = requests.post(f"{app.url}/tickets", params=known).text
+    url = f"{app.line.url}/incoming/frontend/uploads/{ticket}"
+
+    program = (
+        "from tusclient.uploader import Uploader\n"
+        f"Uploader('film.mp4', url='{url}', chunk_size={5 * MIB}).upload()"
+    )
+
+    done = app.run(sys.executable, "-c", program)
+
+    assert done.returncode == 0, done
+    app.has_taken_the_film()
+
+
 def test_requests_as_those_of_the_java_client(app: App) -> None:
     """Which cannot be run here: chunked coding with an expectation, and an empty request at the end
     of a file whose length is a multiple of 10 MiB."""

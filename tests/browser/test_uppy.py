@@ -306,7 +306,7 @@ def test_a_refusal_is_an_error_with_the_reason_and_never_a_success(
     line.limit(None)
     uploads.start(path, **OPTIONS[options])
 
-    uploads.wait_for("failed.length")
+    uploads.wait_for("failed.length + succeeded.length")
     [failed] = uploads.get("failed")
     assert failed["status"] == 422
     assert "it has a virus" in json.loads(failed["text"])["detail"]
@@ -371,7 +371,7 @@ def test_without_a_right_nothing_is_created(
     path = make_file(tmp_path, "film.mp4", MIB)
     uploads.start(path, headers={"Upload-Ticket": "made-up"}, allowedMetaFields=["name"])
 
-    uploads.wait_for("failed.length")
+    uploads.wait_for("failed.length + succeeded.length")
     [failed] = uploads.get("failed")
     assert failed["status"] in (403, 404)
     assert uploads.get("succeeded") == []

@@ -57,7 +57,10 @@ incoming = Incoming(
 def pages(environ, start_response):
     request = Request(environ)
     if request.path == "/tickets" and request.method == "POST":
-        ticket = incoming.new_upload()
+        length = request.params.get("length")
+        ticket = incoming.new_upload(
+            length=None if length is None else int(length), filename=request.params.get("filename")
+        )
         note("tickets", id=ticket)
         response = Response(ticket, content_type="text/plain")
     elif request.path == "/":
