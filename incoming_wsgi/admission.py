@@ -17,9 +17,11 @@ from .storage.base import Storage
 from .tickets.base import Usage
 from .uploads import MAX_LENGTH, Upload
 
-__all__ = ["Admission"]
+__all__ = ["MAX_PARTS", "Admission"]
 
 log = logging.getLogger("incoming_wsgi")
+
+MAX_PARTS = 64  # of one file; tus clients send as many at once as their page says, mostly 2 to 10
 
 
 class Admission:
@@ -64,9 +66,20 @@ class Admission:
         if upload.length is not None:
             self.admit_length(upload, usage)
 
+    def admit_part(self, upload: Upload, usage: Usage) -> None:
+        """The same for a part, which does not count beside the ticket that its owner has for the
+        whole file: a ticket has a limited number of them."""
+        if usage.part_count >= MAX_PARTS:
+            raise TooManyUploads(open_uploads=usage.part_count, max_owner_uploads=MAX_PARTS)
+        if upload.length is not None:
+            self.admit_length(upload, usage)
+
     def admit_length(self, upload: Upload, usage: Usage) -> None:
-        """Raises StorageFull if there is no room for all of it beside what was promised before."""
+        """Raises StorageFull if there is no room for all of it beside what was promised before, and
+        FileTooLarge for a part if all those of its ticket are longer together than that allows."""
         assert upload.length is not None
+        if upload.part_of is not None:
+            self.check_length(upload.length + usage.part_bytes, upload.max_length_bytes)
         settings = self._settings
         _check_room("max_total_bytes", upload.length, settings.max_total_bytes, usage.total_bytes)
         if upload.owner is not None:

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .assembling import Assembling
 from .background import Background, run_due
 from .completion import Callbacks, Completion
+from .concatenation import Concatenation
 from .config import DATABASE_NAME, SettingKeywords, Settings
 from .engine import CANCELLED_BY_BACKEND, Engine
 from .handover import OnCancelled, OnFinished
@@ -97,6 +99,9 @@ class Incoming:
             tickets=tickets,
             storage=storage,
             completion=completion,
+            assembling=Assembling(
+                tickets=tickets, storage=storage, completion=completion, settings=self.settings
+            ),
             settings=self.settings,
             in_process=self._has_callback,
         )
@@ -108,8 +113,16 @@ class Incoming:
             settings=self.settings,
             caller=self._background if self.settings.background else None,
         )
+        self._concatenation = Concatenation(
+            tickets=tickets,
+            storage=storage,
+            completion=completion,
+            settings=self.settings,
+            caller=self._background if self.settings.background else None,
+        )
         self._web = Web(
             engine=self._engine,
+            concatenation=self._concatenation,
             tickets=tickets,
             storage=storage,
             settings=self.settings,

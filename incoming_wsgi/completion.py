@@ -106,10 +106,10 @@ class Completion:
         }
 
     def _can_be_told(self, upload: Upload) -> bool:
-        """A process without the app's callbacks, such as cron's, leaves the telling to one that
-        has them."""
+        """Of a part nobody is told. A process without the app's callbacks, such as cron's, leaves
+        the telling to one that has them."""
         callbacks = self._callbacks
-        return bool(
+        return not upload.is_part and bool(
             upload.signal_finish_url or callbacks.on_cancelled or callbacks.on_finished is None
         )
 

@@ -309,9 +309,14 @@ class Engine:
 
     def cancel(self, upload_id: str, *, reason: str, tell_app: bool) -> Upload:
         """End an upload without delivery; a cancelled one stays as it is. Raises WrongState when it
-        is being handed over or is finished."""
+        is being handed over or is finished, or another is made of it."""
 
         def decide(upload: Upload) -> Mapping[str, Any]:
+            if upload.is_part and not takes_bytes(upload.state):
+                raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
+            if upload.is_part and not takes_bytes(upload.state):
+                # It belongs to the upload that is made of it: cancel that.
+                raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
             return self._completion.cancelled(upload, reason=reason, tell_app=tell_app)
 
         try:

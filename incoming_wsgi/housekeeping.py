@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from .assembling import Assembling
 from .completion import Completion, unless_due
 from .config import Settings
 from .errors import BytesLost, LeaseLost, NotSynced, StorageError
@@ -52,12 +53,14 @@ class Housekeeping:
         tickets: TicketStore,
         storage: Storage,
         completion: Completion,
+        assembling: Assembling,
         settings: Settings,
         in_process: bool,
     ) -> None:
         self._tickets = tickets
         self._storage = storage
         self._completion = completion
+        self._assembling = assembling
         self._settings = settings
         self._in_process = in_process
 
@@ -95,15 +98,19 @@ class Housekeeping:
         if takes_bytes(upload.state):
             # Complete all the same, if the process that stored the last byte died before sealing.
             # But a ticket for an empty file that nobody has declared is only an unused ticket.
-            stored = upload.is_complete and upload.state is UploadState.UPLOADING
-            if not stored and is_late:
+            is_whole = upload.is_complete and upload.state is UploadState.UPLOADING
+            if is_late and not is_whole and upload.parts is None:
                 self._put_off(lease)
                 return None
-            step = self._complete if stored else self._expire
-            lease = step(lease)
-            upload = lease.upload
+            after = self._go_on(lease, is_whole=is_whole)
+            if after is None:
+                return None
+            lease, upload = after, after.upload
             if upload.signal_finish_url is None and not self._in_process:
                 return None  # what follows is a call of a function that this process does not have
+        elif upload.is_part and upload.state is UploadState.COMPLETE:
+            self._assembling.look_after_used(lease)
+            return None
         if upload.state in (UploadState.COMPLETE, UploadState.HANDING_OVER):
             return self._completion.hand_over(lease)
         if upload.state is UploadState.AWAITING_CONFIRMATION:
@@ -111,12 +118,31 @@ class Housekeeping:
         if upload.state is UploadState.CANCELLED and not upload.notified:
             self.renew(lease)  # a call cannot be taken back: make sure that it is ours to make
             self._storage.delete(upload.id)
+            self._assembling.drop_parts(upload.id)
             return self._completion.tell_of_cancellation(lease)
         if upload.state is UploadState.FAILED and is_late:
             self._put_off(lease)
         else:
             self._forget(lease)
         return None
+
+    def _go_on(self, lease: Lease, *, is_whole: bool) -> Lease | None:
+        """With an upload that takes bytes. None if that is all for now."""
+        upload = lease.upload
+        if upload.parts is not None:
+            return self._assembling.assemble(lease, self.renew)
+        if is_whole:
+            return self._complete(lease)
+        if upload.is_part:
+            self._assembling.end_part(upload, Event.EXPIRE, EXPIRED, lease=lease.token)
+            return None
+        end_of_parts = self._assembling.find_end_of_parts(upload.id)
+        if end_of_parts > now():  # what moves is a part of it
+            self._tickets.transition(
+                upload.id, Event.DECLARE, lambda _: {"due_at": end_of_parts}, lease=lease.token
+            )
+            return None
+        return self._expire(lease)
 
     def _complete(self, lease: Lease) -> Lease:
         return Lease(self._completion.complete(lease.upload, lease=lease.token), lease.token)
@@ -170,6 +196,7 @@ class Housekeeping:
             self._completion.clear_away(upload)
         else:
             self._storage.delete(upload.id)
+        self._assembling.drop_parts(upload.id)
         self._tickets.remove(upload.id, lease=lease.token)
         log.info("upload=%s event=forgotten state=%s", log_id(upload.id), upload.state.value)
 

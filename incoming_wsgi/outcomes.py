@@ -60,7 +60,7 @@ class Outcomes:
 def _is_under_way(upload: Upload) -> bool:
     if takes_bytes(upload.state):
         return upload.parts is not None  # to be put together
-    return upload.state not in OVER
+    return upload.state not in OVER and not upload.is_part  # which is never handed over
 
 
 def check_outcome(upload: Upload) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from .assets import Assets
 from .backend_api import BackendAPI
 from .body import Body
+from .concatenation import Concatenation
 from .config import Settings
 from .cors import CORS
 from .dialects.choice import Dialect, Dialects
@@ -48,6 +49,7 @@ class Web:
         self,
         *,
         engine: Engine,
+        concatenation: Concatenation,
         tickets: TicketStore,
         storage: Storage,
         settings: Settings,
@@ -63,7 +65,7 @@ class Web:
         )
         self._assets = Assets()
         self._cors = CORS(settings.allow_origins)
-        self._dialects = Dialects(engine, settings, rights)
+        self._dialects = Dialects(engine, concatenation, settings, rights)
         self._backend = BackendAPI(engine, settings)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

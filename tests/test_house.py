@@ -51,13 +51,17 @@ FLOORS = (
             "tickets._schema",
             "tickets._synced",
         ),
+        "tickets._parts",
+        "storage._joining",
         ("storage.file", "tickets.sqlite", "handover"),
     ),
     (
         ("admission", "agreement", "digesting", "ending", "file_digests", "threads"),
         ("issuing", "receiving", "completion"),
         ("last_bytes", "outcomes"),
-        ("engine", "housekeeping"),
+        ("engine", "concatenation"),
+        "assembling",
+        "housekeeping",
         "background",
     ),
     (
@@ -77,7 +81,8 @@ FLOORS = (
     ("web", "app"),
     (
         "",  # the package itself: the public names
-        ("exchange", "logs", "standalone", "testing.storage", "testing.upkeep"),
+        ("exchange", "logs", "standalone", "testing.joining", "testing.upkeep"),
+        "testing.storage",
         ("remote", "serving", "options", "wsgi", "testing.claims"),
         "testing.tickets",
         "testing",
@@ -175,6 +180,7 @@ def test_values_need_the_standard_library_alone():
                     "_chores",
                     "_connections",
                     "_database",
+                    "_parts",
                     "_ranges",
                     "_rows",
                     "_schema",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ..concatenation import Concatenation
 from ..config import Settings
 from ..engine import Engine
 from ..errors import Forbidden, IncomingError, UploadNotFound
@@ -25,11 +26,13 @@ class Dialect(Protocol):
 
 
 class Dialects:
-    def __init__(self, engine: Engine, settings: Settings, rights: Rights) -> None:
+    def __init__(
+        self, engine: Engine, concatenation: Concatenation, settings: Settings, rights: Rights
+    ) -> None:
         self._engine = engine
         self._rights = rights
         self._native = NativeDialect(engine, settings, rights)
-        self._tus = TusDialect(engine, settings, rights)
+        self._tus = TusDialect(engine, concatenation, settings, rights)
 
     def find(self, environ: dict[str, Any]) -> Dialect:
         """By what only the requests of one protocol have."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from ..agreement import Append
 from ..body import parse_length, shown
+from ..concatenation import Concatenation
 from ..config import Settings
 from ..digesting import ALGORITHMS, ExpectedDigest
 from ..engine import Engine
@@ -53,7 +54,6 @@ EXTENSIONS = (
     "expiration",
     "checksum",
     "termination",
-    "concatenation",
 )
 RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
 VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
@@ -64,13 +64,15 @@ CANCELLED_BY_CLIENT = "cancelled by the user"
 METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)  # visible characters but the comma
 PARTIAL = "partial"
 FINAL = "final;"
-MAX_PARTS = 64
 PART_URL = re.compile(r"[^\s?#]*/?uploads/([A-Za-z0-9_-]+)|([A-Za-z0-9_-]+)", re.ASCII)
 
 
 class TusDialect:
-    def __init__(self, engine: Engine, settings: Settings, rights: Rights) -> None:
+    def __init__(
+        self, engine: Engine, concatenation: Concatenation, settings: Settings, rights: Rights
+    ) -> None:
         self._engine = engine
+        self._concatenation = concatenation
         self._settings = settings
         self._rights = rights
         self._creation = Creation(rights)
@@ -92,10 +94,13 @@ class TusDialect:
         raise MethodNotAllowed(allowed=ALLOWED_METHODS)
 
     def discover(self, max_length: int) -> Headers:
+        extensions: tuple[str, ...] = EXTENSIONS
+        if self._concatenation.is_possible:
+            extensions += ("concatenation",)
         return (
             *RESUMABLE,
             *VERSIONS,
-            ("Tus-Extension", ",".join(EXTENSIONS)),
+            ("Tus-Extension", ",".join(extensions)),
             ("Tus-Max-Size", str(max_length)),
             ("Tus-Checksum-Algorithm", ",".join(ALGORITHMS)),
         )
@@ -115,7 +120,7 @@ class TusDialect:
         upload_id, is_new = self._creation.find_ticket(request, metadata, length)
         self._rights.check(request.environ, upload_id, "declare")
         if concat == PARTIAL:
-            upload = self._engine.make_part(upload_id, declaration, is_new=is_new)
+            upload = self._make_part(upload_id, length, raw, is_new=is_new)
         else:
             upload = self._engine.declare(upload_id, declaration)
         if request.media_type == OFFSET_STREAM and takes_bytes(upload.state):
@@ -125,6 +130,15 @@ class TusDialect:
             request.body.drain(self._settings.max_chunk_bytes)
         return self._created(request, upload)
 
+    def _make_part(
+        self, ticket_id: str, length: int | None, raw: str | None, *, is_new: bool
+    ) -> Upload:
+        """A ticket that was made for it is the part, for one that was brought there may be many."""
+        if is_new:
+            return self._concatenation.make_part(ticket_id, length=length, metadata=raw)
+        ticket = self._engine.load(ticket_id)
+        return self._concatenation.new_part(ticket, length=length, metadata=raw)
+
     def _concatenate(
         self, request: Request, concat: str, raw: str | None, metadata: Mapping[str, str]
     ) -> Answer:
@@ -132,14 +146,17 @@ class TusDialect:
             if request.header(name) is not None:
                 raise BadRequest(f"{name} is not for final uploads: theirs is that of their parts")
         part_ids = _parse_parts(concat)
-        upload = self._engine.find_final(part_ids)
+        upload = self._concatenation.find_final(part_ids)
         if upload is None:
-            ticket_id, length = self._engine.find_parts(part_ids)
+            # Whatever ticket is brought with this: a page that was loaded anew has another.
+            ticket_id, length = self._concatenation.find_ticket(part_ids)
             if ticket_id is None:
                 ticket_id, _ = self._creation.find_ticket(request, metadata, length)
             self._rights.check(request.environ, ticket_id, "declare")
             declaration = declare_from(metadata, length=length, raw=raw)
-            upload = self._engine.concatenate(ticket_id, part_ids, declaration, concat=concat)
+            upload = self._concatenation.concatenate(
+                ticket_id, part_ids, declaration, concat=concat
+            )
         else:
             self._rights.check(request.environ, upload.id, "declare")
         return self._created(request, upload)
@@ -197,7 +214,12 @@ class TusDialect:
     def cancel(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "cancel")
         request.in_flight.end_others(upload_id, wait_s=ENDING_S)
-        self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
+        try:
+            self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
+        except WrongState:
+            # A client that clears away its parts is done with them, and so are we.
+            if not self._engine.load(upload_id).is_part:
+                raise
         return Answer(204, RESUMABLE)
 
     def refuse(self, error: IncomingError) -> Answer:
@@ -277,11 +299,8 @@ def parse_metadata(text: str | None) -> dict[str, str]:
 def _parse_parts(concat: str) -> list[str]:
     """The ids in an Upload-Concat field, in order. What comes before `uploads/` is not looked at:
     proxies may have put anything there."""
-    urls = concat.removeprefix(FINAL).split()
-    if not 1 <= len(urls) <= MAX_PARTS:
-        raise BadRequest(f"Upload-Concat names {len(urls)} parts; 1 to {MAX_PARTS} are possible")
     ids = []
-    for url in urls:
+    for url in concat.removeprefix(FINAL).split():
         match = PART_URL.fullmatch(url)
         if match is None:
             raise BadRequest(f"Upload-Concat names {shown(url)}, which is no upload of this server")

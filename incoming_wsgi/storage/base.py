@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,9 @@ class Storage(ABC):
     takes_pipes = False
     """Whether it can store a Piped block without taking it out."""
 
+    can_join = False
+    """Whether it has `join`."""
+
     @abstractmethod
     def prepare(self) -> None:
         """Make the place ready and try that it can do what is needed; called once at the start of
@@ -131,6 +134,21 @@ class Storage(ABC):
         written to begins to exist. Sealing twice is harmless. Raises NotSynced, BytesLost if there
         are not exactly `length` bytes.
         """
+
+    def join(
+        self, upload_id: str, parts: Sequence[tuple[str, int]], proceed: Callable[[], None]
+    ) -> None:
+        """Put the bytes of other uploads together to those of this one, in this order: `parts` are
+        their ids and lengths, and one may be there twice.
+
+        For who holds the upload, of sealed parts that nobody changes. Until it returns the upload
+        has what it had before; then it has all of them, and nothing else, durable. `proceed` is
+        called all the time: what it raises ends the work. After that, or an error, everything is as
+        before; what the death of the process leaves behind is of use for the next one. Memory and
+        parts stay as they are. Raises StorageFull, FileTooLarge, NotSynced, and BytesLost if a part
+        is not there as it should be.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def sync(self, upload_id: str) -> None:

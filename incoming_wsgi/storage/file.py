@@ -5,10 +5,10 @@
                      held/               what is made and goes at once; see _holds.py
                      left/<upload id>    empty, says that the file is the web app's
 
-Nothing is joined or copied at the end: a chunk goes to its own offset of the final file, which is
-sparse until it is complete. A write is guarded by a shared `flock` on the file itself, `fence()`
-takes it exclusively: the kernel drops both when a process dies, and nobody holds one while waiting
-for a client.
+Nothing is copied at the end, except what comes in parts (`_joining.py`): a chunk goes to its own
+offset of the final file, which is sparse until it is complete. A write is guarded by a shared
+`flock` on the file itself, `fence()` takes it exclusively: the kernel drops both when a process
+dies, and nobody holds one while waiting for a client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from ..folders import sync_folder
 from ..uploads import UPLOAD_ID_PATTERN
 from . import _descriptors
 from ._holds import FileHolds, Holds, can_lock_bytes
+from ._joining import Joining
 from ._writer import (
     FileWriter,
     create_file,
@@ -56,6 +57,7 @@ class FileStorage(Storage):
     """
 
     takes_pipes = hasattr(os, "splice")
+    can_join = True
 
     def __init__(self, folder: str | os.PathLike[str], *, min_free_bytes: int = 0) -> None:
         # Resolved at once: a later chdir must not move the storage.
@@ -171,6 +173,29 @@ class FileStorage(Storage):
                     f"The file of upload {upload_id[:8]} has {size} bytes instead of {length}; "
                     "somebody else has changed it."
                 )
+            self._sync_folder()
+
+    def join(
+        self, upload_id: str, parts: Sequence[tuple[str, int]], proceed: Callable[[], None]
+    ) -> None:
+        path = self.locate(upload_id)
+        length = sum(part_length for _, part_length in parts)
+        with storage_errors(f"The parts of upload {upload_id[:8]} cannot be joined", 0, length):
+            self._check_place()
+            with Joining(
+                self._held,
+                path.name,
+                length,
+                min_free_bytes=self._min_free_bytes,
+                proceed=proceed,
+            ) as joining:
+                for part_id, part_length in parts:
+                    descriptor = self._open(self.locate(part_id))
+                    try:
+                        joining.add(descriptor, part_length, part_id[:8])
+                    finally:
+                        _descriptors.close(descriptor)
+                joining.finish(path)
             self._sync_folder()
 
     def sync(self, upload_id: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,16 @@ import pytest
 from ..errors import BytesLost
 from ..storage.base import Piped, Storage
 from ..uploads import new_upload_id
+from .joining import JoinContract, MakeStorage, allow
 
 __all__ = ["StorageContract"]
-
-MakeStorage = Callable[[], Storage]
-
-
-def allow() -> bool:
-    return True
 
 
 def refuse() -> bool:
     return False
 
 
-class StorageContract:
+class StorageContract(JoinContract):
     """Give a fixture `make_storage`: a function that returns a new object on the same place."""
 
     @pytest.fixture

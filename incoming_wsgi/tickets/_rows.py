@@ -28,12 +28,14 @@ __all__ = [
     "KEY",
     "SELECT_UPLOAD",
     "SYNC_AT",
+    "Row",
     "apply",
     "check_lease",
     "find_row",
     "insert_upload",
     "load_row",
     "loaded",
+    "may_be_written",
     "state_of",
     "to_upload",
 ]
@@ -43,6 +45,7 @@ COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "receive
 SELECT_UPLOAD = f"SELECT key, lease, sync_at, bytes_received, {', '.join(COLUMNS)} FROM uploads"
 # Where they stand in a row. The first of COLUMNS are `id` and `state`.
 KEY, _LEASE, SYNC_AT, BYTES_RECEIVED, _ID, _STATE = range(6)
+_PARTS = _ID + COLUMNS.index("parts")
 _FIND_UPLOAD = f"{SELECT_UPLOAD} WHERE id = ?"
 _INSERT_UPLOAD = (
     f"INSERT INTO uploads ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"
@@ -101,6 +104,11 @@ def state_of(row: Row) -> UploadState:
     return _STATES[row[_STATE]]
 
 
+def may_be_written(row: Row) -> bool:
+    """Whether it takes bytes, and not from its parts alone."""
+    return takes_bytes(state_of(row)) and row[_PARTS] is None
+
+
 def check_lease(row: Row, lease: str | None) -> None:
     if lease is not None and row[_LEASE] != lease:
         raise LeaseLost
@@ -123,7 +131,8 @@ def apply(
     it says: all of that is one change of the row."""
     upload, changes = _step(before, event, decide)
     if admit and upload.length not in (None, before.length):
-        admit(upload, without(find_usage(connection, before.owner), before))
+        usage = find_usage(connection, before.owner, before.part_of)
+        admit(upload, without(usage, before))
     columns = {**changes, **(also or {})}
     then = follow(upload) if follow else None
     if then is not None:

@@ -125,18 +125,32 @@ _FIND = """
         IFNULL(owner_usage.length_high, 0), IFNULL(owner_usage.length_low, 0), IFNULL(open, 0)
     FROM usage LEFT JOIN owner_usage ON owner = ?
     """
+# Of the few parts that a ticket may have.
+_PART_BYTES = "IFNULL(length, bytes_received)"
+_FIND_PARTS = f"""
+    SELECT IFNULL(SUM({_PART_BYTES} >> 32), 0), IFNULL(SUM({_PART_BYTES} & {_LOW}), 0), COUNT(*)
+    FROM uploads WHERE part_of = ? AND {_TAKES_ROOM.format(row="uploads")}
+    """
 
 
-def find_usage(connection: sqlite3.Connection, owner: str | None) -> Usage:
-    """Of all uploads, as somebody sees it who wants another for this owner."""
+def find_usage(
+    connection: sqlite3.Connection, owner: str | None, part_of: str | None = None
+) -> Usage:
+    """Of all uploads, as somebody sees it who wants another for this owner, or a part of that
+    ticket."""
     (length_high, length_low, lacks_high, lacks_low, own_high, own_low, owner_open) = (
         connection.execute(_FIND, (owner,)).fetchone()
     )
+    part_high = part_low = part_count = 0
+    if part_of is not None:
+        part_high, part_low, part_count = connection.execute(_FIND_PARTS, (part_of,)).fetchone()
     return Usage(
         total_bytes=(length_high << 32) + length_low,
         owner_bytes=(own_high << 32) + own_low,
         promised_bytes=(lacks_high << 32) + lacks_low,
         owner_open=owner_open,
+        part_bytes=(part_high << 32) + part_low,
+        part_count=part_count,
     )
 
 
@@ -148,9 +162,13 @@ def without(usage: Usage, upload: Upload) -> Usage:
     lacks = 0 if upload.length is None else length - upload.received.total_bytes
     is_open = takes_bytes(upload.state)
     has_owner = upload.owner is not None
+    is_part = upload.part_of is not None
+    part_bytes = upload.received.total_bytes if upload.length is None else upload.length
     return Usage(
         total_bytes=usage.total_bytes - length,
         owner_bytes=usage.owner_bytes - (length if has_owner else 0),
         promised_bytes=usage.promised_bytes - (lacks if is_open else 0),
         owner_open=usage.owner_open - (is_open and has_owner),
+        part_bytes=usage.part_bytes - (part_bytes if is_part else 0),
+        part_count=usage.part_count - is_part,
     )

@@ -14,6 +14,7 @@ Two kinds of right are kept here, neither of which anybody ever has to wait for 
   older ones for good: a request asks before each block, stops when a part of it is not its own any
   more, and can record only what is. What became of the newer one makes no difference. Who wants
   to know how far an upload is, and that it stays so, stops all of them without taking anything.
+  An upload that is made of parts takes bytes from them alone: none by a claim.
 * A **lease** says that a process looks after an upload that was due. It ends with its time, with
   the next lease, or with any activity of the client; what is done in its name afterwards is
   refused with LeaseLost.
@@ -30,7 +31,7 @@ room; Unavailable when it is busy for too long; TicketStoreError for the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +40,22 @@ from ..ranges import Range
 from ..states import Event, UploadState
 from ..uploads import ChunkDigest, Upload
 
-__all__ = ["Admit", "Decide", "Lease", "Then", "TicketStore", "Usage", "WriteClaim"]
+__all__ = [
+    "Admit",
+    "Decide",
+    "DecideFinal",
+    "Lease",
+    "Then",
+    "TicketStore",
+    "Usage",
+    "WriteClaim",
+]
 
 Decide = Callable[[Upload], Mapping[str, Any]]
 """Given the upload, the fields of it to change (never `id`, `state` or `received`)."""
+
+DecideFinal = Callable[[Upload, Sequence["Upload | None"]], Mapping[str, Any]]
+"""The same for an upload that is to be made of others, which are given too; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,11 @@ class Usage:
     """What is still missing of those that are on their way."""
     owner_open: int
     """How many of the owner's are on their way, or tickets that nobody has used yet."""
+    part_bytes: int = 0
+    """The lengths of the other parts of the same ticket that have not ended, or what is stored of
+    those whose length is not known; 0 for an upload that is no part of any."""
+    part_count: int = 0
+    """How many these are."""
 
 
 Admit = Callable[[Upload, Usage], None]
@@ -236,6 +254,42 @@ class TicketStore(ABC):
         """The bytes of `ranges`, recorded when `take_unsynced` returned, would survive a power
         failure by now. Nothing happens if the upload was taken again since, or synced, or what was
         not synced forgotten: so `again_at` must still be what it was taken with."""
+
+    # uploads that are made of others
+
+    @abstractmethod
+    def find_final(self, part_ids: Sequence[str]) -> Upload | None:
+        """The upload that is made of these, in this order."""
+
+    @abstractmethod
+    def find_parts(self, upload_id: str) -> tuple[Upload, ...]:
+        """Those that are `part_of` the upload and have not ended, in no order."""
+
+    @abstractmethod
+    def make_final(
+        self,
+        upload_id: str,
+        part_ids: Sequence[str],
+        decide: DecideFinal,
+        decide_part: Decide,
+        *,
+        admit: Admit | None = None,
+    ) -> Upload:
+        """Let the upload be the one that is made of `part_ids`, of which one may be there twice. If
+        there is one already, return it and change nothing.
+
+        Apply the event STORE to it with `decide` and `admit` as `transition` does, and write its
+        `parts`; apply COMPLETE with `decide_part` to each part that takes bytes. All their write
+        claims end. Returns the upload as it is now.
+        """
+
+    @abstractmethod
+    def complete_final(
+        self, upload_id: str, decide: Decide, decide_part: Decide, *, lease: str
+    ) -> Upload:
+        """All bytes of the upload, which had none, are stored and would survive a power failure:
+        record them, and apply the event COMPLETE with `decide`. To all of `find_parts` apply FINISH
+        with `decide_part`. LeaseLost if the lease does not hold; it is kept."""
 
     # work that is due
 

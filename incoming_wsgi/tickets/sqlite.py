@@ -1,9 +1,9 @@
 """The ticket store on SQLite: one file that all processes of one machine share.
 
 What a method changes is one transaction of `_database.py`, made of the steps in `_rows.py`,
-`_ranges.py`, `_synced.py` and `_chores.py`. Some look first whether there is anything to do: a look
-stands in no queue. Every change is guarded: a state changes only from the state that was read in
-the same transaction.
+`_ranges.py`, `_synced.py`, `_parts.py` and `_chores.py`. Some look first whether there is anything
+to do: a look stands in no queue. Every change is guarded: a state changes only from the state that
+was read in the same transaction.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..errors import LeaseLost, TicketStoreError
@@ -23,6 +23,7 @@ from ._boot import read_boot_id
 from ._chores import is_chore_due, note_orphan, purge_orphans, take_turn
 from ._database import Database
 from ._filesystems import is_network_file_system
+from ._parts import complete_final, find_final, find_parts, make_final
 from ._ranges import (
     StoredRanges,
     find_claimed,
@@ -46,13 +47,14 @@ from ._rows import (
     insert_upload,
     load_row,
     loaded,
+    may_be_written,
     state_of,
     to_upload,
 )
 from ._schema import migrate
 from ._synced import find_unsynced, forget_unsynced, mark_all_synced, mark_synced
 from ._usage import find_usage
-from .base import Admit, Decide, Lease, Then, TicketStore, WriteClaim
+from .base import Admit, Decide, DecideFinal, Lease, Then, TicketStore, WriteClaim
 
 __all__ = ["SQLiteTicketStore"]
 
@@ -128,7 +130,7 @@ class SQLiteTicketStore(TicketStore):
     def create(self, upload: Upload, *, admit: Admit | None = None) -> None:
         with self._database.writing(durable=True) as connection:
             if admit:
-                admit(upload, find_usage(connection, upload.owner))
+                admit(upload, find_usage(connection, upload.owner, upload.part_of))
             try:
                 insert_upload(connection, upload)
             except sqlite3.IntegrityError as exc:
@@ -203,7 +205,7 @@ class SQLiteTicketStore(TicketStore):
             row = load_row(connection, upload_id)
             key = row[KEY]
             upload = to_upload(connection, row)
-            if not takes_bytes(upload.state):
+            if not may_be_written(row):
                 decide(upload)
                 connection.durable = upload.state in MUST_LAST
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
@@ -259,7 +261,7 @@ class SQLiteTicketStore(TicketStore):
         with self._database.writing() as connection:
             row = load_row(connection, claim.upload.id)
             key = row[KEY]
-            if not takes_bytes(state_of(row)):
+            if not may_be_written(row):
                 connection.durable = state_of(row) in MUST_LAST
                 return loaded(to_upload(connection, row))
             reach = (claim.gaps[0][0], claim.gaps[-1][1]) if claim.gaps else (0, 0)
@@ -331,6 +333,38 @@ class SQLiteTicketStore(TicketStore):
             row = find_row(connection, upload_id)
             if row is not None and row[SYNC_AT] == again_at:
                 mark_all_synced(connection, row[KEY], ranges)
+
+    # uploads that are made of others
+
+    def find_final(self, part_ids: Sequence[str]) -> Upload | None:
+        with self._database.reading() as connection:
+            upload = find_final(connection, part_ids)
+            return loaded(upload) if upload else None
+
+    def find_parts(self, upload_id: str) -> tuple[Upload, ...]:
+        with self._database.reading() as connection:
+            return tuple(map(loaded, find_parts(connection, upload_id)))
+
+    def make_final(
+        self,
+        upload_id: str,
+        part_ids: Sequence[str],
+        decide: DecideFinal,
+        decide_part: Decide,
+        *,
+        admit: Admit | None = None,
+    ) -> Upload:
+        with self._database.writing(durable=True) as connection:
+            upload = find_final(connection, part_ids)
+            if upload is None:
+                upload = make_final(connection, upload_id, part_ids, decide, decide_part, admit)
+            return loaded(upload)
+
+    def complete_final(
+        self, upload_id: str, decide: Decide, decide_part: Decide, *, lease: str
+    ) -> Upload:
+        with self._database.writing(durable=True) as connection:
+            return loaded(complete_final(connection, upload_id, decide, decide_part, lease))
 
     # work that is due
 
