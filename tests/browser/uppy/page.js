@@ -52,6 +52,8 @@ window.start = (endpoint, way, more) => {
     document.querySelector("[role=alert]").textContent = JSON.stringify(uppy.getState().info);
   });
   const chosen = document.getElementById("file").files;
-  uppy.addFiles([...chosen].map((data) => ({ name: data.name, type: data.type, data })));
+  // With the path that its Dashboard adds.
+  const meta = { relativePath: null };
+  uppy.addFiles([...chosen].map((data) => ({ name: data.name, type: data.type, data, meta })));
   uppy.upload();
 };
