@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nginx import nginx
 from playwright.sync_api import Page, Request
 from proxy import Proxy, tcp_proxy
 from servers import Server, gunicorn
@@ -394,14 +395,14 @@ def test_without_a_right_nothing_is_created(
 # ---- the recipes of the document, as they stand there but for the addresses
 
 
-def recipe(name: str, app: App, line: Proxy, more: str = "") -> None:
+def recipe(name: str, app: App, url: str, more: str = "") -> None:
     """As `/recipe.js` of the app. `more` comes after it, in the same module."""
     found = re.search(
         rf"<!-- recipe: {name} -->\n```js\n(.*?)^```$", DOCUMENT.read_text(), re.S | re.M
     )
     assert found is not None, name
     entry = app.folder / "entry.js"
-    entry.write_text(found[1].replace("https://uploads.example.com", line.url) + more)
+    entry.write_text(found[1].replace("https://uploads.example.com", url) + more)
     bundle(entry, app.folder / "recipe.js")
 
 
@@ -430,7 +431,7 @@ UPPY = (
 
 
 def test_the_recipe_for_uppy(app: App, page: Page, line: Proxy, tmp_path: Path) -> None:
-    recipe("Uppy", app, line, "export { uppy };")
+    recipe("Uppy", app, line.url, "export { uppy };")
     path = make_file(tmp_path, "film.mp4", 16 * MIB)
     used = Recipe(page, app)
     used.start(path, UPPY)
@@ -445,11 +446,24 @@ def test_the_recipe_for_uppy(app: App, page: Page, line: Proxy, tmp_path: Path) 
     assert line.bytes_up < 16 * MIB + LOST
 
 
+def test_the_recipe_for_uppy_passes_the_nginx_of_the_document(
+    app: App, page: Page, tmp_path: Path
+) -> None:
+    path = make_file(tmp_path, "film.mp4", 20 * MIB)
+    directives = "client_max_body_size 16m; proxy_request_buffering off;"
+    with nginx(app.server.port, folder=tmp_path, directives=directives) as front:
+        recipe("Uppy", app, front.url, "export { uppy };")
+        Recipe(page, app).start(path, UPPY)
+
+        wait_until(lambda: app.noted("taken"), "the app")
+    app.has_taken(path)
+
+
 def test_the_recipe_for_uppy_shows_why_a_file_is_refused(
     app: App, page: Page, line: Proxy, tmp_path: Path
 ) -> None:
     (app.folder / "refused").write_text("it has a virus")
-    recipe("Uppy", app, line, "export { uppy };")
+    recipe("Uppy", app, line.url, "export { uppy };")
     used = Recipe(page, app)
     used.start(make_file(tmp_path, "film.mp4", MIB), UPPY)
 
@@ -463,7 +477,7 @@ def test_the_recipe_for_uppy_shows_why_a_file_is_refused(
 
 
 def test_the_recipe_for_tus_js_client(app: App, page: Page, line: Proxy, tmp_path: Path) -> None:
-    recipe("tus-js-client", app, line)
+    recipe("tus-js-client", app, line.url)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     path = make_file(tmp_path, "film.mp4", 16 * MIB)
@@ -484,7 +498,7 @@ def test_the_recipe_for_tus_js_client_tells_why_a_file_is_refused(
     app: App, page: Page, line: Proxy, tmp_path: Path
 ) -> None:
     (app.folder / "refused").write_text("it has a virus")
-    recipe("tus-js-client", app, line)
+    recipe("tus-js-client", app, line.url)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     used = Recipe(page, app)

@@ -28,6 +28,7 @@ def take(upload: CompleteUpload) -> None:
         raise Refused((FOLDER / "refused").read_text())
     if (FOLDER / "closed").exists():
         raise RuntimeError("closed for the night")
+    upload.move_into(FOLDER / "arrived")
     note(
         "taken",
         id=upload.id,
@@ -36,7 +37,6 @@ def take(upload: CompleteUpload) -> None:
         relative_path=upload.relative_path,
         metadata=upload.client_metadata,
     )
-    upload.move_into(FOLDER / "arrived")
 
 
 def forget(upload: Upload) -> None:
