@@ -380,16 +380,34 @@ def test_while_the_app_is_down_there_is_no_success_and_afterwards_there_is_one(
     uploads.wait_until_arrived(app, path)
 
 
+@pytest.mark.parametrize("options", ["chunks", "data in the creation", "parts in parallel"])
+def test_without_a_ticket_if_the_app_makes_one_on_the_spot(
+    app: App, uploads: Uploads, line: Proxy, tmp_path: Path, options: str
+) -> None:
+    (app.folder / "open").touch()
+    path = make_file(tmp_path, "film.mp4", 16 * MIB)
+    uploads.start(path, way="none", **OPTIONS[options])
+    uploads.wait_until_passed(8 * MIB)
+    if options != "data in the creation":  # without Location and ticket it would be a new upload
+        line.cut()
+
+    uploads.wait_until_arrived(app, path)
+    tickets = {ticket["id"] for ticket in app.noted("tickets")}
+    assert {taken["id"] for taken in app.noted("taken")} <= tickets
+    assert len(tickets) == (4 if options == "parts in parallel" else 1)
+
+
 def test_without_a_right_nothing_is_created(
     app: App, uploads: Uploads, line: Proxy, tmp_path: Path
 ) -> None:
     path = make_file(tmp_path, "film.mp4", MIB)
-    uploads.start(path, headers={"Upload-Ticket": "made-up"}, allowedMetaFields=["name"])
+    uploads.start(path, way="none")
 
     uploads.wait_for("failed.length + succeeded.length")
     [failed] = uploads.get("failed")
-    assert failed["status"] in (403, 404)
-    assert uploads.get("succeeded") == []
+    assert failed["status"] == 403
+    assert "you may not upload this" in failed["text"]
+    assert app.noted("tickets") == []
 
 
 # ---- the recipes of the document, as they stand there but for the addresses

@@ -17,6 +17,7 @@ const WAYS = {
     prepare: async (id) => uppy.setFileMeta(id, { ticket: await newTicket() }),
     options: { endpoint },
   }),
+  none: (uppy, endpoint) => ({ prepare: async () => {}, options: { endpoint } }),
   endpoint: (uppy, endpoint) => ({
     prepare: async (id) =>
       uppy.setFileState(id, { tus: { endpoint: endpoint + (await newTicket()) } }),

@@ -1,8 +1,9 @@
 """The app of a page with Uppy: it gives tickets, and takes files as the switches in its folder say.
 
 While `closed` exists no finished file is taken, while `refused` exists the app refuses for the
-reason in it; `slow` holds its answer back as long as it exists. Taken files go to `arrived/`; what
-came with a file, and what was cancelled, is noted in `taken` and `cancelled`, a line each.
+reason in it; `slow` holds its answer back as long as it exists; while `open` exists clients may
+create uploads without a ticket. Taken files go to `arrived/`; tickets, and what came with a file or
+was cancelled, are noted in `tickets`, `taken` and `cancelled`, a line each.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from webob import Request, Response
 
@@ -43,6 +46,18 @@ def forget(upload: Upload) -> None:
     note("cancelled", id=upload.id)
 
 
+def authorize_creation(
+    environ: Mapping[str, object], metadata: Mapping[str, str], length: int | None
+) -> str | None:
+    return new_ticket() if (FOLDER / "open").exists() else None
+
+
+def new_ticket(**facts: Any) -> str:
+    ticket = incoming.new_upload(**facts)
+    note("tickets", id=ticket)
+    return ticket
+
+
 def note(what: str, **facts: object) -> None:
     with (FOLDER / what).open("a") as file:
         file.write(json.dumps(facts) + "\n")
@@ -50,7 +65,11 @@ def note(what: str, **facts: object) -> None:
 
 (FOLDER / "arrived").mkdir(exist_ok=True)
 incoming = Incoming(
-    FOLDER / "incoming", on_finished=take, on_cancelled=forget, handover_retry_s=0.2
+    FOLDER / "incoming",
+    on_finished=take,
+    on_cancelled=forget,
+    authorize_creation=authorize_creation,
+    handover_retry_s=0.2,
 )
 
 
@@ -58,10 +77,9 @@ def pages(environ, start_response):
     request = Request(environ)
     if request.path == "/tickets" and request.method == "POST":
         length = request.params.get("length")
-        ticket = incoming.new_upload(
+        ticket = new_ticket(
             length=None if length is None else int(length), filename=request.params.get("filename")
         )
-        note("tickets", id=ticket)
         response = Response(ticket, content_type="text/plain")
     elif request.path == "/":
         response = Response(PAGE.read_text(), content_type="text/html")
