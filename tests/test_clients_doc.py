@@ -174,6 +174,51 @@ def test_requests_as_those_of_the_java_client(app: App) -> None:
     assert (app.folder / "arrived" / "film.mp4").read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"Upload-Draft-Interop-Version": "3", "Upload-Incomplete": "?0"},
+        {"Upload-Draft-Interop-Version": "5", "Upload-Complete": "?1"},
+        {"Upload-Draft-Interop-Version": "6", "Upload-Complete": "?1"},
+        {"Upload-Draft-Interop-Version": "8", "Upload-Complete": "?1"},
+    ],
+    ids=lambda said: said["Upload-Draft-Interop-Version"],
+)
+def test_requests_as_those_of_urlsession(app: App, said: dict[str, str]) -> None:
+    """Which cannot be run here. Its upload begins anew after a cut."""
+    ticket = requests.post(f"{app.url}/tickets").text
+    url = f"{app.line.url}/incoming/frontend/uploads/{ticket}"
+    headers = {**said, "Content-Disposition": 'attachment; filename="film.mp4"'}
+    app.line.cut_after(8 * MIB, times=1)
+
+    with pytest.raises(requests.ConnectionError):
+        requests.post(url, data=app.film.read_bytes(), headers=headers)
+    assert app.noted("asked") == []
+    answer = requests.post(url, data=app.film.read_bytes(), headers=headers)
+
+    assert answer.status_code in (200, 201)
+    app.has_taken_the_film()
+
+
+def test_requests_as_those_of_tuskit(app: App) -> None:
+    """Which cannot be run here. To it any answer with an offset is a success, and it repeats."""
+    (app.folder / "refused").write_text("it has a virus")
+    ticket = requests.post(f"{app.url}/tickets").text
+    headers = {**TUS, "Upload-Ticket": ticket}
+    created = requests.post(
+        f"{app.line.url}/incoming/frontend/uploads/", headers={**headers, "Upload-Length": "4"}
+    )
+    url = requests.compat.urljoin(created.url, created.headers["Location"])
+    patch = {**headers, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+
+    answers = [requests.patch(url, data=b"film", headers=patch) for _ in range(3)]
+    answers.append(requests.head(url, headers=headers))
+
+    assert [answer.status_code for answer in answers] == [422, 422, 422, 422]
+    assert not any("Upload-Offset" in answer.headers for answer in answers)
+    assert len(app.noted("asked")) == 1
+
+
 def test_every_recipe_says_whether_it_is_run() -> None:
     rows = re.findall(r"^\| .+ \| \[(.+)\]\(#.+\) \| (.+) \|$", DOCUMENT, re.M)
     run = {heading for heading, how in rows if "**not run**" not in how}
