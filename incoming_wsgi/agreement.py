@@ -159,7 +159,7 @@ def agree_on_extent(upload: Upload, said: Append) -> dict[str, Any]:
     LengthUnknown, InconsistentLength, FileTooLarge for what goes beyond a known length."""
     more_may_come = said.more_may_come
     if more_may_come is None:
-        more_may_come = upload.more_may_come and said.length is None
+        more_may_come = upload.more_may_come and upload.length is None and said.length is None
         if upload.length is None and said.length is None and not more_may_come:
             raise LengthUnknown
     length = upload.length

@@ -11,6 +11,7 @@ import hmac
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -330,6 +331,20 @@ class Engine:
         self._storage.delete(upload_id)
         log.info("upload=%s event=cancelled", log_id(upload_id))
         return self._announce(upload)
+
+    def invalidate(self, upload_id: str, *, reason: str) -> None:
+        """End an upload for which its client has sent what cannot be true of one file; the web app
+        is told. One in which nothing is missing stays as it is."""
+
+        def decide(upload: Upload) -> Mapping[str, Any]:
+            return self._completion.cancelled(upload, reason=reason, tell_app=True)
+
+        with suppress(WrongState):
+            # Unlike CANCEL it has no way from COMPLETE, which a newer request may have reached.
+            upload = self._tickets.transition(upload_id, Event.EXPIRE, decide)
+            self._storage.delete(upload_id)
+            log.info("upload=%s event=invalidated reason=%r", log_id(upload_id), reason)
+            self._announce(upload)
 
     def wait_for_outcome(self, upload: Upload, wait_s: float) -> Upload:
         """See `Outcomes.wait`."""

@@ -87,10 +87,15 @@ def json_answer(
 
 
 def error_answer(
-    error: IncomingError, *, plain: bool = False, status: int | None = None, headers: Headers = ()
+    error: IncomingError,
+    *,
+    plain: bool = False,
+    status: int | None = None,
+    headers: Headers = (),
+    members: Mapping[str, object] | None = None,
 ) -> Answer:
     """As the original's plain text, or as a problem (RFC 9457) with our stable `code`. `status`:
-    where a protocol has another one for this.
+    where a protocol has another one for this; `members`: and has more to say of the problem.
 
     What went wrong inside is for the log, not for whoever asked: paths and SQL stay here.
     """
@@ -112,6 +117,7 @@ def error_answer(
         "code": error.code,
         "detail": str(error),
         **error.evidence(),
+        **(members or {}),
     }
     return json_answer(
         problem, status=status, content_type="application/problem+json", headers=headers

@@ -71,11 +71,13 @@ FLOORS = (
         ("readers.gunicorn", "readers.standard"),
         "readers.choice",
         ("body", "cors"),
+        "header_fields",
     ),
     (
-        ("dialects.request", "dialects.superset"),
+        ("dialects.description", "dialects.request", "dialects.superset"),
         "dialects.creation",
         ("dialects.native", "dialects.tus"),
+        "dialects.ietf",
         ("dialects.choice", "backend_api", "assets"),
     ),
     ("web", "app"),
@@ -83,7 +85,7 @@ FLOORS = (
         "",  # the package itself: the public names
         ("exchange", "logs", "standalone", "testing.joining", "testing.upkeep"),
         "testing.storage",
-        ("remote", "serving", "options", "wsgi", "testing.claims"),
+        ("remote", "serving", "options", "wsgi", "testing.claims", "testing.parts"),
         "testing.tickets",
         "testing",
         "sending",

@@ -55,7 +55,7 @@ def test_the_commands_of_the_document_do_what_it_says(tmp_path):
     assert json.loads(health) == {"status": "ok"}
     assert tried.form["filename"] == "/no/such/file"
     assert handover.content == b"hello world"
-    # The table of the fields is that of the handover; `sha256` comes with a digest alone.
+    # The table of the fields is that of the handover; the last two come with tus or a digest alone.
     fields = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text.split("## The handover")[1], re.M)
     listed = re.findall(r"\w+", " ".join(fields[: fields.index("`sha256`") + 1]))
-    assert sorted(listed) == sorted([*handover.form, "sha256"])
+    assert sorted(listed) == sorted([*handover.form, "metadata", "sha256"])

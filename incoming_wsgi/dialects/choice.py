@@ -10,12 +10,20 @@ from ..engine import Engine
 from ..errors import Forbidden, IncomingError, UploadNotFound
 from ..responses import Answer, Headers, text_answer
 from ..rights import Rights
+from . import ietf
 from .native import NativeDialect
 from .request import Request
 from .tus import OFFSET_STREAM, TusDialect
 
 __all__ = ["Dialect", "Dialects"]
 
+# Nobody else means it: a field that anybody can set must not make a DELETE of every POST.
+MARKS_OF_OVERRIDE = (
+    "HTTP_TUS_RESUMABLE",
+    "HTTP_UPLOAD_DRAFT_INTEROP_VERSION",
+    "HTTP_UPLOAD_COMPLETE",
+    "HTTP_UPLOAD_INCOMPLETE",
+)
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -30,6 +38,7 @@ class Dialects:
         self, engine: Engine, concatenation: Concatenation, settings: Settings, rights: Rights
     ) -> None:
         self._engine = engine
+        self._settings = settings
         self._rights = rights
         self._native = NativeDialect(engine, settings, rights)
         self._tus = TusDialect(engine, concatenation, settings, rights)
@@ -37,17 +46,22 @@ class Dialects:
     def find(self, environ: dict[str, Any]) -> Dialect:
         """By what only the requests of one protocol have."""
         method = self.find_method(environ)
+        is_tus = "HTTP_TUS_RESUMABLE" in environ
+        if not is_tus and self._settings.ietf_draft and ietf.is_marked(environ):
+            version = ietf.find_version(environ)
+            return ietf.DraftDialect(self._engine, self._settings, self._rights, version)
         if method == "GET":
             return self._native
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        if "HTTP_TUS_RESUMABLE" in environ or media_type == OFFSET_STREAM or method == "PATCH":
+        is_stream = media_type == OFFSET_STREAM and method == "POST"
+        if is_tus or is_stream or method == "PATCH":
             return self._tus
         return self._native
 
     def find_method(self, environ: dict[str, Any]) -> str:
-        """What the client wants: some can send nothing but GET and POST."""
+        """What the client wants: some of tus can send nothing but GET and POST."""
         method: str = environ["REQUEST_METHOD"]
-        if method == "POST":
+        if method == "POST" and any(mark in environ for mark in MARKS_OF_OVERRIDE):
             wanted: str = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", method)
             return wanted.upper()
         return method
@@ -66,5 +80,8 @@ class Dialects:
                 pass
         headers: Headers = (("Allow", METHODS),)
         if not is_preflight:
-            headers += self._tus.discover(self._engine.find_limit(upload))
+            limit = self._engine.find_limit(upload)
+            headers += self._tus.discover(limit)
+            if self._settings.ietf_draft:
+                headers += ietf.discover(limit, None if upload is None else upload.expires_at)
         return text_answer("", headers=headers)

@@ -7,29 +7,25 @@ may come in any order, in parallel and repeated.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 from ..agreement import Declaration
 from ..body import MAX_TEXT, Body, shown
 from ..config import Settings
-from ..digesting import ExpectedDigest
 from ..engine import Engine
 from ..errors import BadRequest, ChunkTooLarge, IncomingError, LengthRequired, MethodNotAllowed
+from ..header_fields import parse_content_digest
 from ..ranges import Range
 from ..responses import NO_STORE, Answer, Headers, error_answer, has_already, json_answer
 from ..rights import Rights
-from ..states import UploadState
 from ..uploads import ChunkDigest, Upload, parse_sha256, without_surrogates
+from .description import describe
 from .request import Request
 from .superset import progress_headers
 
@@ -49,9 +45,6 @@ MAX_DIGESTS = 1000
 MAX_RANGES_AFTER_PUT = 1000
 MAX_NUMBER_DIGITS = 100  # int() refuses some thousands, and says so in words for programmers
 CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
-# RFC 9530 keeps these two; what else a client sends is for somebody else.
-DIGEST_ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512"}
-DIGEST_MEMBER = re.compile(r"\s*([a-z0-9*_.-]+)=:([A-Za-z0-9+/=]*):\s*", re.ASCII)
 CANCELLED_BY_PAGE = "cancelled by the user"
 
 
@@ -67,7 +60,12 @@ class NativeDialect:
             raise MethodNotAllowed(allowed=ALLOWED_METHODS)
         upload_id = request.upload_id
         if upload_id is None:
-            raise MethodNotAllowed(allowed=("OPTIONS",))
+            if request.method != "POST":
+                raise MethodNotAllowed(allowed=("POST", "OPTIONS"))
+            raise BadRequest(
+                "Uploads are created here by clients that say which protocol they speak: "
+                "Tus-Resumable, or Upload-Complete. Others get a ticket from the web app."
+            )
         self._rights.check(request.environ, upload_id, action)
         if action == "query":
             return self.query(request.environ, upload_id, request.method)
@@ -85,7 +83,7 @@ class NativeDialect:
 
     def query(self, environ: Mapping[str, Any], upload_id: str, method: str) -> Answer:
         upload = self._engine.load(upload_id)
-        facts = self._facts(upload)
+        facts = describe(upload, self._settings)
         # Only where the client asks for them: a long upload has many.
         wants_digests = environ.get("QUERY_STRING") == "digests=1"
         if wants_digests and (digests := self._engine.find_digests(upload_id)):
@@ -152,33 +150,11 @@ class NativeDialect:
 
     def _describe_changed(self, upload: Upload, *, near: Range | None = None) -> Answer:
         """`near` is what was just stored: of very many ranges only those are told that touch it."""
-        facts = self._facts(upload)
+        facts = describe(upload, self._settings)
         if near is not None and len(upload.received.ranges) > MAX_RANGES_AFTER_PUT:
             facts["received"] = upload.received.touching(*near)
             facts["received_near"] = near
         return _describe(upload, facts)
-
-    def _facts(self, upload: Upload) -> dict[str, Any]:
-        """What an answer says of an upload, but for its id."""
-        return {
-            "state": upload.state.value,
-            "filename": upload.filename,
-            "relative_path": upload.relative_path,
-            "length": upload.length,
-            "file_tag": upload.file_tag,
-            "received": upload.received.ranges,
-            "bytes_received": upload.received.total_bytes,
-            "chunk_bytes": self._settings.chunk_bytes,
-            "max_chunk_bytes": self._settings.max_chunk_bytes,
-            "send_ahead": self._settings.send_ahead,
-            "expires_at": None if upload.expires_at is None else _timestamp(int(upload.expires_at)),
-            "sha256": upload.sha256,
-            "reason": upload.reason,
-            # Whether the app knows that it was cancelled. Tried once counts: a page must not wait
-            # for an app that is down.
-            "notified": upload.state is UploadState.CANCELLED
-            and (upload.notified or upload.attempt > 0),
-        }
 
 
 def _describe(upload: Upload, facts: Mapping[str, Any], headers: Headers = ()) -> Answer:
@@ -199,11 +175,6 @@ def _thinned(digests: tuple[ChunkDigest, ...]) -> tuple[ChunkDigest, ...]:
         return digests
     step = (len(digests) - 1) / (MAX_DIGESTS - 1)
     return tuple(digests[round(number * step)] for number in range(MAX_DIGESTS))
-
-
-@lru_cache(maxsize=64)  # all that moved within a second expires within another
-def _timestamp(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def _parse_declaration(body: bytes) -> Declaration:
@@ -315,33 +286,3 @@ def _parse_if_match(value: str | None) -> str | None:
     if match is None:
         raise BadRequest(f'If-Match is {shown(value)}; it must be one tag in quotes: "{"f" * 16}"')
     return match[1]
-
-
-def parse_content_digest(value: str | None) -> ExpectedDigest | None:
-    """The strongest digest that we know of a Content-Digest field (RFC 9530), None without one.
-
-    Raises BadRequest for a member that cannot be read.
-    """
-    known: dict[str, bytes] = {}
-    for member in (value or "").split(",") if value else ():
-        match = DIGEST_MEMBER.fullmatch(member)
-        if match is None:
-            raise BadRequest(f"Content-Digest has a member {shown(member)}; write sha-256=:BASE64:")
-        if match[1] in DIGEST_ALGORITHMS:
-            known[match[1]] = _parse_digest(match[1], match[2])
-    # SHA-256 first: it is kept with the chunk and can be compared when resuming.
-    for name, algorithm in DIGEST_ALGORITHMS.items():
-        if name in known:
-            return ExpectedDigest(algorithm, known[name])
-    return None
-
-
-def _parse_digest(name: str, text: str) -> bytes:
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except binascii.Error as exc:
-        raise BadRequest(f"Content-Digest: {shown(text)} is not Base64") from exc
-    size = hashlib.new(DIGEST_ALGORITHMS[name]).digest_size
-    if len(digest) != size:
-        raise BadRequest(f"Content-Digest: a {name} has {size} bytes, this one {len(digest)}")
-    return digest

@@ -7,12 +7,12 @@ from email.utils import formatdate
 from urllib.parse import quote
 
 from ..errors import IncomingError
+from ..header_fields import MAX_INTEGER
 from ..responses import Headers
 from ..states import takes_bytes
 from ..uploads import Upload, now
 
 __all__ = [
-    "MAX_INTEGER",
     "TUS_VERSION",
     "expiry_headers",
     "offset_headers",
@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 TUS_VERSION = "1.0.0"
-MAX_INTEGER = 10**15 - 1  # of a structured field, RFC 9651 3.3.1
 LONGEST_REASON = 500  # characters
 
 

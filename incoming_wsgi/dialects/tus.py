@@ -58,8 +58,6 @@ EXTENSIONS = (
 RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
 VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
 ALLOWED_METHODS = ("POST", "HEAD", "PATCH", "DELETE", "OPTIONS")
-# For older requests of this process, whose line was shut, to record what had arrived.
-ENDING_S = 1.0
 CANCELLED_BY_CLIENT = "cancelled by the user"
 METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)  # visible characters but the comma
 PARTIAL = "partial"
@@ -177,7 +175,7 @@ class TusDialect:
 
     def query(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "query")
-        request.in_flight.end_others(upload_id, wait_s=ENDING_S)
+        request.in_flight.end_others(upload_id)
         upload = self._wait(self._engine.settle(upload_id))
         return text_answer(
             "",
@@ -213,7 +211,7 @@ class TusDialect:
 
     def cancel(self, request: Request, upload_id: str) -> Answer:
         self._rights.check(request.environ, upload_id, "cancel")
-        request.in_flight.end_others(upload_id, wait_s=ENDING_S)
+        request.in_flight.end_others(upload_id)
         try:
             self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
         except WrongState:
@@ -244,8 +242,7 @@ class TusDialect:
 
     def _wait(self, upload: Upload) -> Upload:
         """For what the web app makes of it. Raises what `check_outcome` does."""
-        wait_s = self._settings.complete_wait_s
-        upload = self._engine.wait_for_outcome(upload, 10.0 if wait_s is None else wait_s)
+        upload = self._engine.wait_for_outcome(upload, self._settings.outcome_wait_s)
         check_outcome(upload)
         return upload
 

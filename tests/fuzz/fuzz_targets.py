@@ -30,11 +30,11 @@ from incoming_wsgi.dialects.native import (
     _parse_content_range,
     _parse_declaration,
     _parse_if_match,
-    parse_content_digest,
 )
 from incoming_wsgi.errors import BadRequest, IncomingError, IncompleteBody, WrongSecret
 from incoming_wsgi.exchange import Exchange
 from incoming_wsgi.handover import handover_fields
+from incoming_wsgi.header_fields import parse_content_digest
 from incoming_wsgi.in_flight import InFlight
 from incoming_wsgi.names import safe_filename, safe_relative_path
 from incoming_wsgi.remote import RemoteUpload
