@@ -66,6 +66,7 @@ setup(
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "tuspy>=1.1,<2",
             "webtest>=3.0.1",
         ],
     },

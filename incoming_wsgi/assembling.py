@@ -70,10 +70,6 @@ class Assembling:
             renew(lease)  # who has held it before has not done it by now
             try:
                 return self._assemble(lease, _now_and_then(lambda: renew(lease)))
-            except BytesLost as exc:
-                return self._cancel(lease, f"a part of it is lost on the server: {exc}")
-            except FileTooLarge:
-                return self._cancel(lease, f"the disk takes no file of {upload.length} bytes")
             except (StorageError, Unavailable) as exc:
                 return self._put_off(lease, exc)
 
@@ -81,7 +77,12 @@ class Assembling:
         upload = lease.upload
         assert upload.length is not None
         if upload.length:  # an empty file is made when it is handed over
-            self._storage.join(upload.id, self._find_bytes(upload), proceed)
+            try:
+                self._storage.join(upload.id, self._find_bytes(upload), proceed)
+            except BytesLost as exc:
+                return self._cancel(lease, f"a part of it is lost on the server: {exc}")
+            except FileTooLarge:
+                return self._cancel(lease, f"the disk takes no file of {upload.length} bytes")
             self._storage.seal(upload.id, upload.length)
         parts = self._tickets.find_parts(upload.id)
         try:
@@ -111,6 +112,8 @@ class Assembling:
         return {**self._completion.completed(upload), "reason": None}
 
     def _joined(self, part: Upload) -> Mapping[str, Any]:
+        if takes_bytes(part.state):  # it was not used
+            return self._completion.cancelled(part, reason=NOT_NEEDED, tell_app=False)
         return self._completion.finished(part)
 
     def _clear_away_if_gone(self, upload_id: str) -> None:

@@ -347,8 +347,8 @@ def _number(params: Mapping[str, str], name: str) -> int | None:
 def _metadata(text: str | None) -> Mapping[str, str]:
     try:
         said = json.loads(text or "{}")
-    except ValueError as exc:
-        raise BadRequest(f"the handover's metadata is {text!r}; it must be JSON") from exc
+    except (ValueError, RecursionError):
+        said = None
     if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-        raise BadRequest(f"the handover's metadata is {text!r}; it must be an object of texts")
+        raise BadRequest("the handover's metadata is unreadable; it must be a JSON object of texts")
     return said

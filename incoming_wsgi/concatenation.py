@@ -6,8 +6,9 @@ then on they are COMPLETE and change no more, and the file is due to be assemble
 `assembling.py`. A part is used once, by one upload, where it may stand twice.
 
 All parts of one ticket together are no longer than the ticket allows. For a moment the disk must
-have room for the parts and for what is made of them, unless it shares extents, which nobody knows
-before; under `max_total_bytes` and `max_owner_bytes` they count once.
+have room for the parts and for what is made of them: though a disk may share extents, nobody knows
+that before. A file that fits `max_total_bytes` and `max_owner_bytes` once is let in; until it is
+assembled it stands twice in the books that others are asked by.
 
 Repeating a request changes nothing: the same parts are the same file.
 """

@@ -286,6 +286,11 @@ class Settings:
             return self.send_ahead + 2
         return self.max_requests_per_upload
 
+    @property
+    def outcome_wait_s(self) -> float:
+        """`complete_wait_s` for clients that are told once and do not ask."""
+        return 10.0 if self.complete_wait_s is None else self.complete_wait_s
+
     def _check_kind(self, setting: dataclasses.Field[Any]) -> None:
         """Raises TypeError for a value of another type than the setting has: "false" is true."""
         value, kind = getattr(self, setting.name), str(setting.type)

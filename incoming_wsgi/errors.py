@@ -109,9 +109,9 @@ class IncompleteBody(BadRequest):
     code = "incomplete_body"
 
     def __init__(self, *, announced: int | None, arrived: int) -> None:
-        of = "without its end" if announced is None else f"of {announced} announced"
+        of = " bytes, without an end" if announced is None else f" of {announced} announced bytes"
         super().__init__(
-            f"The body ended after {arrived} bytes {of}. "
+            f"The body ended after {arrived}{of}. "
             "What arrived is stored; ask for the missing ranges and go on from there."
         )
         self.announced = announced

@@ -39,6 +39,7 @@ SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 # does so because the line has just been fast.
 SLOW_READ_BYTES = 64 * 1024
 LOOK_EVERY_S = 1.0
+ENDING_S = 1.0  # it has a block in its hands, and the line is shut
 
 
 class InFlight:
@@ -187,7 +188,7 @@ class RequestInFlight:
         self._room.add(self, upload_id)
         self._is_known = True
 
-    def end_others(self, upload_id: str, *, wait_s: float = 0) -> None:
+    def end_others(self, upload_id: str, *, wait_s: float = ENDING_S) -> None:
         """This is what the client of the upload wants now, and whatever it wanted before is over.
         Those that cannot be ended find out at their next block; those that can are given `wait_s`
         to record what had arrived."""

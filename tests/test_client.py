@@ -472,6 +472,12 @@ def test_a_field_that_cannot_be_is_named(name, value):
         Handover.from_params(FORM | {name: value}, secret="ß &=+%")
 
 
+@pytest.mark.parametrize("value", ["{", "[" * 100_000, "[]", '{"a": 1}', '{"a": null}'])
+def test_metadata_that_cannot_be_read_is_named(value):
+    with pytest.raises(BadRequest, match="metadata is unreadable"):
+        Handover.from_params(FORM | {"metadata": value}, secret="ß &=+%")
+
+
 def test_the_relative_path_is_read():
     form = FORM | {"relativePath": "Briefe/2014/Ärger €.txt"}
     handover = Handover.from_params(form, secret="ß &=+%")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from incoming_wsgi.errors import StorageError, StorageFull
+from incoming_wsgi.errors import FileTooLarge, NotSynced, StorageError, StorageFull
 from incoming_wsgi.storage._writer import FileWriter
 from incoming_wsgi.storage.file import FileStorage
 from incoming_wsgi.testing import StorageContract
@@ -20,6 +20,9 @@ from incoming_wsgi.testing import StorageContract
 
 def allow() -> bool:
     return True
+
+
+CANNOT = [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM]
 
 
 class TestFileStorageContract(StorageContract):
@@ -211,3 +214,105 @@ def test_sealing_syncs_the_file_and_then_its_folder(storage, monkeypatch):
         watch("fsync")
         storage.seal("some-id", 3)
     assert synced == [("fdatasync", str(storage.locate("some-id"))), ("fsync", str(storage.files))]
+
+
+# files that are made of others
+
+
+@pytest.fixture
+def halves(storage):
+    """The parts of a file, and all of it."""
+    content = os.urandom(5 << 20)
+    parts = [("first", content[: 3 << 20]), ("second", content[3 << 20 :])]
+    for name, block in parts:
+        with storage.open_writer(name, create=True) as writer:
+            writer.write(0, block, allow)
+    return [(name, len(block)) for name, block in parts], content
+
+
+def go_on() -> None:
+    pass
+
+
+def is_clean(storage) -> bool:
+    """Nothing is left of what was begun."""
+    return os.listdir(storage.folder / "held") == []
+
+
+@pytest.mark.parametrize("error", [*CANNOT, None, 0])
+def test_where_the_kernel_cannot_copy_the_bytes_go_through_memory(
+    storage, halves, monkeypatch, error
+):
+    def cannot(*_):
+        if error == 0:  # some file systems say that all is copied
+            return 0
+        raise OSError(error, os.strerror(error))
+
+    if error is None:
+        monkeypatch.delattr(os, "copy_file_range")
+    else:
+        monkeypatch.setattr(os, "copy_file_range", cannot)
+    parts, content = halves
+    storage.join("whole", parts, go_on)
+    assert storage.locate("whole").read_bytes() == content
+    assert is_clean(storage)
+
+
+def test_a_kernel_that_copies_less_than_it_is_asked_for_is_asked_again(
+    storage, halves, monkeypatch
+):
+    copy = os.copy_file_range
+    monkeypatch.setattr(
+        os,
+        "copy_file_range",
+        lambda source, target, count, *offsets: copy(source, target, min(count, 700_001), *offsets),
+    )
+    parts, content = halves
+    storage.join("whole", parts, go_on)
+    assert storage.locate("whole").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(errno.ENOSPC, StorageFull), (errno.EFBIG, FileTooLarge), (errno.EIO, StorageError)],
+)
+def test_an_error_while_joining_leaves_the_parts_and_nothing_else(
+    storage, halves, monkeypatch, error, kind
+):
+    def fail(*_):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "copy_file_range", fail)
+    parts, content = halves
+    with pytest.raises(kind):
+        storage.join("whole", parts, go_on)
+    assert is_clean(storage)
+    assert sorted(storage.list_ids()) == ["first", "second"]
+    monkeypatch.undo()
+    storage.join("whole", parts, go_on)
+    assert storage.locate("whole").read_bytes() == content
+
+
+def test_what_does_not_fit_beside_the_reserve_is_not_begun(tmp_path, halves, storage):
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    other = FileStorage(storage.folder, min_free_bytes=free - (2 << 20))
+    copied = []
+    with pytest.raises(StorageFull):
+        other.join("whole", halves[0], lambda: copied.append(1))
+    assert copied == [1]  # asked before the first block, of which there is room for
+    assert is_clean(storage)
+
+
+def test_a_disk_that_does_not_take_what_is_made_is_an_error(storage, halves, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "broken")
+
+    parts, content = halves
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(NotSynced):
+        storage.join("whole", parts, go_on)
+    monkeypatch.undo()
+    # What the disk has not taken is not believed a second time.
+    assert is_clean(storage)
+    storage.join("whole", parts, go_on)
+    assert storage.locate("whole").read_bytes() == content

@@ -85,7 +85,7 @@ FLOORS = (
         "",  # the package itself: the public names
         ("exchange", "logs", "standalone", "testing.joining", "testing.upkeep"),
         "testing.storage",
-        ("remote", "serving", "options", "wsgi", "testing.claims"),
+        ("remote", "serving", "options", "wsgi", "testing.claims", "testing.parts"),
         "testing.tickets",
         "testing",
         "sending",

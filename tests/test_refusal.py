@@ -13,6 +13,7 @@ from webtest import TestApp
 from incoming_wsgi import Incoming, Refused, UploadState
 from incoming_wsgi.client import HandoverFailed, refused, upload_file
 from incoming_wsgi.states import Event
+from incoming_wsgi.uploads import now
 
 CONTENT = b"all the bytes of the file"
 VIRUS = "it has a virus"
@@ -221,7 +222,7 @@ def test_a_refusal_that_comes_after_the_lease_was_lost_counts(make):
     incoming = make(background=False)
 
     def slowly(handover, handler):
-        incoming._tickets.transition(upload_id, Event.DELAY, lambda _: {"due_at": 0.0})
+        incoming._tickets.transition(upload_id, Event.DELAY, lambda _: {"due_at": now() + 600})
         reply(200, b"refused: it has a virus")(handover, handler)
 
     with web_app(slowly) as app:
@@ -230,7 +231,6 @@ def test_a_refusal_that_comes_after_the_lease_was_lost_counts(make):
         incoming.do_housekeeping()
         failed = incoming.status(upload_id)
         assert (failed.state, failed.reason) == (UploadState.FAILED, VIRUS)
-        incoming.do_housekeeping()
         assert len(app.handovers) == 1
 
 

@@ -17,6 +17,13 @@ from .tus import OFFSET_STREAM, TusDialect
 
 __all__ = ["Dialect", "Dialects"]
 
+# Nobody else means it: a field that anybody can set must not make a DELETE of every POST.
+MARKS_OF_OVERRIDE = (
+    "HTTP_TUS_RESUMABLE",
+    "HTTP_UPLOAD_DRAFT_INTEROP_VERSION",
+    "HTTP_UPLOAD_COMPLETE",
+    "HTTP_UPLOAD_INCOMPLETE",
+)
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -46,14 +53,15 @@ class Dialects:
         if method == "GET":
             return self._native
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        if is_tus or media_type == OFFSET_STREAM or method == "PATCH":
+        is_stream = media_type == OFFSET_STREAM and method == "POST"
+        if is_tus or is_stream or method == "PATCH":
             return self._tus
         return self._native
 
     def find_method(self, environ: dict[str, Any]) -> str:
-        """What the client wants: some can send nothing but GET and POST."""
+        """What the client wants: some of tus can send nothing but GET and POST."""
         method: str = environ["REQUEST_METHOD"]
-        if method == "POST":
+        if method == "POST" and any(mark in environ for mark in MARKS_OF_OVERRIDE):
             wanted: str = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", method)
             return wanted.upper()
         return method
@@ -70,10 +78,8 @@ class Dialects:
                 upload = self._engine.load(upload_id)
             except (Forbidden, UploadNotFound):
                 pass
-        headers: Headers = (("Allow", METHODS),)
-        if not is_preflight:
-            limit = self._engine.find_limit(upload)
-            headers += self._tus.discover(limit)
-            if self._settings.ietf_draft:
-                headers += ietf.discover(limit, None if upload is None else upload.expires_at)
+        limit = self._engine.find_limit(upload)
+        headers: Headers = (("Allow", METHODS), *self._tus.discover(limit))
+        if self._settings.ietf_draft:
+            headers += ietf.discover(limit, None if upload is None else upload.expires_at)
         return text_answer("", headers=headers)

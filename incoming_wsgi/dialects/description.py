@@ -1,4 +1,4 @@
-"""What an answer in JSON says of an upload; docs/http.md explains the members."""
+"""What an answer in JSON says of an upload; docs/protocol.md explains the members."""
 
 from __future__ import annotations
 

@@ -60,7 +60,12 @@ class NativeDialect:
             raise MethodNotAllowed(allowed=ALLOWED_METHODS)
         upload_id = request.upload_id
         if upload_id is None:
-            raise MethodNotAllowed(allowed=("OPTIONS",))
+            if request.method != "POST":
+                raise MethodNotAllowed(allowed=("POST", "OPTIONS"))
+            raise BadRequest(
+                "Uploads are created here by clients that say which protocol they speak: "
+                "Tus-Resumable, or Upload-Complete. Others get a ticket from the web app."
+            )
         self._rights.check(request.environ, upload_id, action)
         if action == "query":
             return self.query(request.environ, upload_id, request.method)

@@ -40,7 +40,7 @@ class Request:
         return self._stream(upload_id, keep=keep, piped=piped)
 
     def _stream(self, upload_id: str, *, keep: int, piped: bool) -> Iterator[Block | Piped]:
-        self.in_flight.end_others(upload_id)
+        self.in_flight.end_others(upload_id, wait_s=0)
         yield from self.body.blocks(keep=keep, piped=piped)
 
     @property

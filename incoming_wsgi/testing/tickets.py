@@ -11,12 +11,13 @@ from ..states import Event, UploadState
 from ..tickets.base import TicketStore
 from ..uploads import ChunkDigest, Upload
 from .claims import ClaimsContract, raises_key_error, received
+from .parts import PartsContract
 from .upkeep import MakeStore, UpkeepContract, changes_nothing, new_upload
 
 __all__ = ["TicketStoreContract", "changes_nothing", "new_upload"]
 
 
-class TicketStoreContract(ClaimsContract, UpkeepContract):
+class TicketStoreContract(ClaimsContract, UpkeepContract, PartsContract):
     """Give a fixture `make_store`: a function that returns a new object on the same place."""
 
     @pytest.fixture

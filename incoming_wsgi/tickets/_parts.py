@@ -74,5 +74,6 @@ def complete_final(
     final = apply(connection, row[KEY], before, Event.COMPLETE, decide, lease=lease)
     for part_row in _find_part_rows(connection, upload_id):
         part = to_upload(connection, part_row)
-        apply(connection, part_row[KEY], part, Event.FINISH, decide_part)
+        event = Event.CANCEL if takes_bytes(part.state) else Event.FINISH
+        apply(connection, part_row[KEY], part, event, decide_part)
     return final

@@ -288,8 +288,9 @@ class TicketStore(ABC):
         self, upload_id: str, decide: Decide, decide_part: Decide, *, lease: str
     ) -> Upload:
         """All bytes of the upload, which had none, are stored and would survive a power failure:
-        record them, and apply the event COMPLETE with `decide`. To all of `find_parts` apply FINISH
-        with `decide_part`. LeaseLost if the lease does not hold; it is kept."""
+        record them, and apply the event COMPLETE with `decide`. To all of `find_parts` apply with
+        `decide_part` FINISH, or CANCEL if they take bytes still. LeaseLost if the lease does not
+        hold; it is kept."""
 
     # work that is due
 

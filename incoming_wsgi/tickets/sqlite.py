@@ -339,7 +339,10 @@ class SQLiteTicketStore(TicketStore):
     def find_final(self, part_ids: Sequence[str]) -> Upload | None:
         with self._database.reading() as connection:
             upload = find_final(connection, part_ids)
-            return loaded(upload) if upload else None
+            found = loaded(upload) if upload else None
+        if found is not None:
+            self._database.sync()  # who repeats a request is told what will stay true
+        return found
 
     def find_parts(self, upload_id: str) -> tuple[Upload, ...]:
         with self._database.reading() as connection:
