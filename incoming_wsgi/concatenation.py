@@ -83,7 +83,7 @@ class Concatenation:
             # A piece of a file is of no type: the whole file's is looked at.
             idle_timeout_s=ticket.idle_timeout_s,
             length=length,
-            more_may_come=length is None,
+            length_deferred=length is None,
             metadata=metadata,
             concat=PART,
             part_of=ticket.id,
@@ -109,7 +109,7 @@ class Concatenation:
                 self._admission.check_length(length, upload.max_length_bytes)
             return {
                 "length": length,
-                "more_may_come": length is None,
+                "length_deferred": length is None,
                 "metadata": metadata,
                 "accept": None,
                 "remove_file_when_finished": True,
@@ -169,7 +169,7 @@ class Concatenation:
             said = {
                 **declared_anew(upload, declaration),
                 "length": length,
-                "more_may_come": False,
+                "length_deferred": False,
                 "concat": concat,
             }
             self._admission.check_type(replace(upload, **said))
@@ -273,7 +273,7 @@ def _check_part(final: Upload, part_ids: Sequence[str], index: int, part: Upload
         raise BadRequest(f"{which} is no partial upload that belongs to this file")
     if not takes_bytes(part.state):
         raise BadRequest(f"{which} is used by another upload already")
-    if part.length is None or part.more_may_come:
+    if part.length is None:
         raise BadRequest(f"{which} is not finished: its length is not known")
     lacks = part.length - part.received.total_bytes
     if lacks:

@@ -255,7 +255,7 @@ class Engine:
             limit = self._admission.find_limit(claim.upload.max_length_bytes)
             blocks = _up_to(limit if stop is None else stop, said.offset, blocks)
         upload = self._receive(claim, said.offset, blocks, digest)
-        is_all = said.more_may_come is False and said.size is None
+        is_all = said.is_last and said.size is None
         return self._announce(self._end_here(upload) if is_all else upload)
 
     def _end_here(self, upload: Upload) -> Upload:
@@ -391,7 +391,7 @@ def _may_be_the_last(claim: WriteClaim) -> bool:
     upload = claim.upload
     claimed = sum(stop - start for start, stop in claim.gaps)
     is_all = claimed > 0 and upload.received.total_bytes + claimed == upload.length
-    return is_all and not upload.more_may_come and not upload.is_part
+    return is_all and not upload.is_part
 
 
 def _up_to(stop: int, start: int, blocks: Iterable[Block | Piped]) -> Iterator[Block | Piped]:

@@ -172,7 +172,7 @@ class DraftDialect:
         # A file without content is complete by its length, whatever the client says. tus-js-client
         # takes the answer to `?0` for the end of it, and the draft lets servers end uploads.
         if takes_bytes(upload.state) and (size != 0 or is_all):
-            said = Append(0, size, length, more_may_come=not is_all, may_overlap=True)
+            said = Append(0, size, length, is_last=is_all, may_overlap=True)
             upload = self._receive(request, upload_id, said, digest)
         else:
             request.body.drain(self._settings.max_chunk_bytes)
@@ -210,7 +210,7 @@ class DraftDialect:
             offset,
             request.body.size,
             _find_number(request, "Upload-Length"),
-            more_may_come=not is_all,
+            is_last=is_all,
         )
         digest = _find_digest(request)
         self._rights.check(request.environ, upload_id, "store")
@@ -219,8 +219,6 @@ class DraftDialect:
         except OffsetMismatch:
             self._wait(self._engine.load(upload_id))  # it may be complete, and not have been taken
             raise
-        if not is_all:
-            _check_not_complete(upload)
         return self._answer(upload, 200)
 
     def cancel(self, request: Request, upload_id: str) -> Answer:

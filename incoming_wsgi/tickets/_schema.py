@@ -132,7 +132,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE uploads ADD COLUMN expected_sha256 TEXT",
         "ALTER TABLE uploads ADD COLUMN sha256 TEXT",
         "ALTER TABLE uploads ADD COLUMN metadata TEXT",
-        "ALTER TABLE uploads ADD COLUMN more_may_come INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE uploads ADD COLUMN length_deferred INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE uploads ADD COLUMN concat TEXT",
         "ALTER TABLE uploads ADD COLUMN part_of TEXT",
         "ALTER TABLE uploads ADD COLUMN parts TEXT",
