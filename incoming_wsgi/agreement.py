@@ -27,6 +27,7 @@ __all__ = [
     "agree_on_extent",
     "check_can_be_written",
     "check_not_gone",
+    "check_not_shorter",
     "check_offset",
     "check_same_file",
     "declared_anew",
@@ -119,7 +120,7 @@ def declared_besides(upload: Upload, declaration: Declaration) -> dict[str, Any]
         if getattr(upload, name) is None and getattr(declaration, name) is not None
     }
     if declaration.length is not None:
-        _check_not_shorter(upload, declaration.length)
+        check_not_shorter(upload, declaration.length)
         changes.update({"length": declaration.length, **said_length(upload)})
     return changes
 
@@ -164,7 +165,7 @@ def agree_on_extent(upload: Upload, said: Append) -> dict[str, Any]:
             continue
         if length not in (None, provided):
             raise InconsistentLength(expected=length, provided=provided)
-        _check_not_shorter(upload, provided)
+        check_not_shorter(upload, provided)
         length = provided
     if length is None and said.is_last is None and not upload.length_deferred:
         raise LengthUnknown
@@ -173,7 +174,7 @@ def agree_on_extent(upload: Upload, said: Append) -> dict[str, Any]:
     return {"length": length, "length_deferred": length is None}
 
 
-def _check_not_shorter(upload: Upload, length: int) -> None:
+def check_not_shorter(upload: Upload, length: int) -> None:
     """Than what is stored."""
     ranges = upload.received.ranges
     if ranges and ranges[-1][1] > length:

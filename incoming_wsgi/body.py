@@ -140,11 +140,11 @@ class Body:
         """Read and forget what is left, at most `max_bytes`. An answer that is given while the
         client still sends becomes a 502 or a reset connection behind most proxies."""
         self._in_flight.hurry()
-        if self.length is None:
-            if self._chunked and self._terminated:
-                self._read_terminated(max_bytes)
+        if self.length is None and not (self._chunked and self._terminated):
             return
-        left = min(self.length - self._arrived, max_bytes)
+        left = max_bytes
+        if self.length is not None:
+            left = min(self.length - self._arrived, max_bytes)
         while left > 0 and (block := self._read(min(left, MAX_BLOCK_BYTES))):
             left -= len(block)
 

@@ -128,7 +128,9 @@ class Concatenation:
     # the file
 
     def find_final(self, part_ids: Sequence[str]) -> Upload | None:
-        """The upload that is made of these parts, in this order: what a repeat is to be told."""
+        """The upload that is made of these parts, in this order: what a repeat is to be told.
+        Raises BadRequest for what is no list of parts."""
+        _check_list(part_ids)
         return self._tickets.find_final(part_ids)
 
     def find_ticket(self, part_ids: Sequence[str]) -> tuple[str | None, int | None]:
@@ -150,10 +152,10 @@ class Concatenation:
         """Let the upload be the file that these parts are, one after the other, due to be
         assembled. `concat` is how the client has said so.
 
-        Returns the upload; if another was made of the same parts before, that one, and this is
-        cancelled. Raises BadRequest saying which part cannot be used and why, UploadGone, and
-        WrongState or FileChanged if the upload is already something else; FileTooLarge,
-        TypeNotAllowed, StorageFull.
+        Returns the upload; if another was made of the same parts before, that one. Raises
+        BadRequest saying which part cannot be used and why, UploadGone, and WrongState or
+        FileChanged if the upload is already something else; FileTooLarge, TypeNotAllowed,
+        StorageFull.
         """
         _check_list(part_ids)
 
@@ -210,7 +212,6 @@ class Concatenation:
                     check_not_gone(self._tickets.load(upload_id))
                     raise
         if final.id != upload_id:
-            self._drop_ticket(upload_id)
             return final
         log.info("upload=%s event=concatenated parts=%d", log_id(upload_id), len(part_ids))
         if self._caller is not None:
@@ -229,20 +230,6 @@ class Concatenation:
             self._completion.lost(part, exc)
             which = log_id(part.id)
             raise BadRequest(f"part {which}… is lost on the server; send it again") from exc
-
-    def _drop_ticket(self, upload_id: str) -> None:
-        """A ticket that was made for a request which proves to be a repeat."""
-
-        def decide(upload: Upload) -> Mapping[str, Any]:
-            _check_empty(upload)
-            return self._completion.cancelled(
-                upload, reason="the same parts are another upload already", tell_app=False
-            )
-
-        try:
-            self._tickets.transition(upload_id, Event.CANCEL, decide)
-        except WrongState as exc:  # it is used for something else
-            log.debug("upload=%s event=not_dropped error=%s", log_id(upload_id), exc)
 
 
 def _check_empty(upload: Upload) -> None:

@@ -22,6 +22,7 @@ from .agreement import (
     agree_on_extent,
     check_can_be_written,
     check_not_gone,
+    check_not_shorter,
     check_offset,
     check_same_file,
     declared_anew,
@@ -191,6 +192,8 @@ class Engine:
                 raise FileChanged(what="tag", expected=upload.file_tag, provided=file_tag)
             if not start < stop <= length:
                 raise RangeNotSatisfiable(start=start, stop=stop, length=length)
+            if upload.length is None:
+                check_not_shorter(upload, length)
             self._admission.check_type(upload)  # it may not have been declared at all
             return {"length": length, **said_length(upload), **self._activity(upload)}
 
@@ -269,24 +272,33 @@ class Engine:
 
         if not takes_bytes(upload.state) or upload.is_complete:
             return upload
-        upload = self._tickets.transition(upload.id, Event.STORE, decide)
+        try:
+            upload = self._tickets.transition(upload.id, Event.STORE, decide)
+        except WrongState:  # another request was faster
+            return self._tickets.load(upload.id)
         return self._complete_if_nothing_is_missing(upload)
 
     def settle(self, upload_id: str, *, appends: bool = False) -> Upload:
         """The upload when nobody writes to it any more: what its prefix is then, stays so until the
         next request that brings bytes. `appends`: when nobody appends to it; others go on.
 
-        Writers are stopped, and given a moment to record what they have written. Who does not in
-        that time, because it is dead or waits for its client, records nothing any more.
+        Those who write at this moment are stopped, and given another to record what they have
+        written. Who does not in that time, because it is dead or waits for its client, records
+        nothing any more.
         """
+        writers = self._tickets.find_writers(upload_id, appends=appends)
         deadline = time.monotonic() + SETTLE_S
         pause_s = 0.002
-        while self._tickets.stop_writers(
-            upload_id, at_once=time.monotonic() >= deadline, appends=appends
-        ):
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, 0.05)
+        while writers:
+            is_over = time.monotonic() >= deadline
+            writers = self._tickets.stop_writers(upload_id, writers, at_once=is_over)
+            if writers:
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 2, 0.05)
         return self._tickets.load(upload_id)
+
+    def is_written_to(self, upload_id: str, *, appends: bool = False) -> bool:
+        return bool(self._tickets.find_writers(upload_id, appends=appends))
 
     def _receive_last(
         self,
@@ -315,8 +327,6 @@ class Engine:
         is being handed over or is finished, or another is made of it."""
 
         def decide(upload: Upload) -> Mapping[str, Any]:
-            if upload.is_part and not takes_bytes(upload.state):
-                raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
             if upload.is_part and not takes_bytes(upload.state):
                 # It belongs to the upload that is made of it: cancel that.
                 raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
@@ -348,9 +358,9 @@ class Engine:
             log.info("upload=%s event=invalidated reason=%r", log_id(upload_id), reason)
             self._announce(upload)
 
-    def wait_for_outcome(self, upload: Upload, wait_s: float) -> Upload:
+    def wait_for_outcome(self, upload: Upload, wait_s: float, *, asks: bool = False) -> Upload:
         """See `Outcomes.wait`."""
-        return self._outcomes.wait(upload, wait_s)
+        return self._outcomes.wait(upload, wait_s, asks=asks)
 
     def find_limit(self, upload: Upload | None = None) -> int:
         """How long a file may be for this ticket, or for one without a limit of its own."""

@@ -13,15 +13,17 @@ import time
 from .errors import NotTaken, NotTakenYet, UploadGone
 from .states import UploadState, takes_bytes
 from .tickets.base import TicketStore
-from .uploads import Upload
+from .uploads import Upload, now
 
 __all__ = ["Outcomes", "check_outcome"]
 
 # Each waiting request has a thread of the server, and a web app that runs in the same server needs
-# one to take a file. Whoever comes when there is no place is told at once what is known by then.
+# one to take a file. Whoever comes when there is no place is told at once what is known by then;
+# those who only ask do not take the places of those who have just brought the last bytes.
 MAX_WAITING = 4
+MAX_ASKING = 2
+IN_FLIGHT = (UploadState.CREATED, UploadState.UPLOADING)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.25
-OVER = (UploadState.FINISHED, UploadState.FAILED, UploadState.CANCELLED)
 
 
 class Outcomes:
@@ -32,22 +34,26 @@ class Outcomes:
         self._tickets = tickets
         self._calls = calls
         self._places = threading.BoundedSemaphore(MAX_WAITING)
+        self._places_to_ask = threading.BoundedSemaphore(MAX_ASKING)
 
-    def wait(self, upload: Upload, wait_s: float) -> Upload:
-        """The upload as it is when it is over, or after `wait_s`; at once if bytes are missing."""
-        if wait_s <= 0 or not self._calls or not _is_under_way(upload):
+    def wait(self, upload: Upload, wait_s: float, *, asks: bool = False) -> Upload:
+        """The upload as it is when it is over, or after `wait_s`; at once if nothing will happen in
+        that time, as far as anybody knows. `asks`: for a request that has brought nothing."""
+        if wait_s <= 0 or not self._calls or not _is_under_way(upload, now() + wait_s):
             return upload
-        if not self._places.acquire(blocking=False):
+        places = self._places_to_ask if asks else self._places
+        if not places.acquire(blocking=False):
             return upload
         try:
             return self._wait(upload, wait_s)
         finally:
-            self._places.release()
+            places.release()
 
     def _wait(self, upload: Upload, wait_s: float) -> Upload:
         deadline = time.monotonic() + wait_s
         pause_s = FIRST_PAUSE_S
-        while _is_under_way(upload) and (left_s := deadline - time.monotonic()) > 0:
+        until = now() + wait_s
+        while _is_under_way(upload, until) and (left_s := deadline - time.monotonic()) > 0:
             time.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, LONGEST_PAUSE_S)
             known = self._tickets.find(upload.id)
@@ -57,10 +63,16 @@ class Outcomes:
         return upload
 
 
-def _is_under_way(upload: Upload) -> bool:
-    if takes_bytes(upload.state):
-        return upload.parts is not None  # to be put together
-    return upload.state not in OVER and not upload.is_part  # which is never handed over
+def _is_under_way(upload: Upload, until: float) -> bool:
+    """Whether something may become of it by then. An app that has said "wait" takes its time, and
+    what has failed has a pause, which may be longer."""
+    if upload.is_part:  # which is never handed over
+        return False
+    if takes_bytes(upload.state) and upload.parts is None:
+        return False
+    if upload.state in (*IN_FLIGHT, UploadState.COMPLETE):  # to be put together, to be handed over
+        return upload.reason is None or upload.due_at <= until
+    return upload.state is UploadState.HANDING_OVER
 
 
 def check_outcome(upload: Upload) -> None:

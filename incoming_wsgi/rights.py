@@ -33,11 +33,15 @@ class Rights:
     authorize: Authorize | None
     authorize_creation: AuthorizeCreation | None
 
+    def have(self, environ: dict[str, Any], upload_id: str, action: str) -> bool:
+        """Raises UploadNotFound if there is anybody to ask."""
+        if self.authorize is None:
+            return True
+        return bool(self.authorize(environ, self.engine.load(upload_id), action))
+
     def check(self, environ: dict[str, Any], upload_id: str, action: str) -> None:
         """Raises Forbidden, and UploadNotFound if there is anybody to ask."""
-        if self.authorize is None:
-            return
-        if not self.authorize(environ, self.engine.load(upload_id), action):
+        if not self.have(environ, upload_id, action):
             raise Forbidden("you may not do this with this upload; sign in again and go on")
 
     def make_ticket(

@@ -145,7 +145,7 @@ class Upload:
     def expires_at(self) -> float | None:
         """When it is given up if nothing moves until then; None once nothing is missing."""
         in_flight = (UploadState.CREATED, UploadState.UPLOADING)
-        return self.due_at if self.state in in_flight else None
+        return self.due_at if self.state in in_flight and self.parts is None else None
 
 
 def public_facts(upload: Upload) -> dict[str, Any]:

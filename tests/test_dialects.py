@@ -320,3 +320,28 @@ def test_an_app_that_is_down_is_no_success_until_it_has_the_file(tmp_path, clien
         wait_until(lambda: requests.get(url, timeout=TIMEOUT_S).json()["state"] == "FINISHED", "it")
         client.check_end(client.send(url, LENGTH, LENGTH))
         assert len({handover.form["deliveryId"] for handover in app.handovers}) == 1
+
+
+@pytest.mark.parametrize("client", [Tus(), Draft()], ids=name_of)
+def test_what_came_of_a_body_in_chunks_counts(server, app, client):
+    """Clients for phones send nothing else, over lines that break: each try gets on."""
+    url = new_upload(server, app)
+    client.declare(url)
+    offset = 0
+    for _ in range(3):
+        method, headers = client.head_of(offset, LENGTH)
+        host, _, path = url.removeprefix("http://").partition("/")
+        connection = http.client.HTTPConnection(host, timeout=TIMEOUT_S)
+        with closing(connection):
+            connection.putrequest(method, "/" + path)
+            for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            for start in range(offset, offset + 60_000, 10_000):
+                connection.send(b"2710\r\n" + CONTENT[start : start + 10_000] + b"\r\n")
+            connection.sock.shutdown(socket.SHUT_WR)
+            connection.sock.recv(1000)  # until it has been read
+        before, offset = offset, client.ask(url)
+        assert offset >= before + 50_000
+    client.check_end(client.send(url, offset, LENGTH))
+    check_delivered(app)

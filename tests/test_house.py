@@ -75,7 +75,7 @@ FLOORS = (
     ),
     (
         ("dialects.description", "dialects.request", "dialects.superset"),
-        "dialects.creation",
+        ("dialects.appending", "dialects.creation"),
         ("dialects.native", "dialects.tus"),
         "dialects.ietf",
         ("dialects.choice", "backend_api", "assets"),

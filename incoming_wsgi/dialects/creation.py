@@ -5,43 +5,83 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ..agreement import Declaration
 from ..body import MAX_TEXT, shown
-from ..errors import BadRequest
+from ..engine import Engine
+from ..errors import BadRequest, UploadNotFound, WrongState
 from ..rights import Rights
 from .request import Request
 
-__all__ = ["TICKET", "Creation", "declare_from", "parse_metadata"]
+__all__ = ["TICKET", "Creation", "Ticket", "declare_from", "parse_metadata", "without_ticket"]
 
 TICKET = "ticket"  # the key in Upload-Metadata
+NOT_CREATED = "it could not be created"
 METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)  # visible characters but the comma
 SHA256_BYTES = 32
 NOTHING = ("", "null", "undefined")  # what scripts make of a value that they do not have
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """`is_new`: made for this request, which is the only one that knows it so far."""
+
+    id: str
+    is_new: bool
+    engine: Engine
+
+    def drop(self) -> None:
+        """Nobody will use it. One that was brought stays."""
+        if self.is_new:
+            with suppress(UploadNotFound, WrongState):
+                self.engine.cancel(self.id, reason=NOT_CREATED, tell_app=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Creation:
+    engine: Engine
     rights: Rights
 
-    def find_ticket(
-        self, request: Request, metadata: Mapping[str, bytes], length: int | None
-    ) -> tuple[str, bool]:
-        """The id of the ticket, and whether it was made for this request. Raises Forbidden."""
+    @contextmanager
+    def ticket(
+        self,
+        request: Request,
+        metadata: Mapping[str, bytes],
+        length: int | None,
+        *,
+        named: str | None = None,
+    ) -> Iterator[Ticket]:
+        """The ticket that was brought, `named` before all, or else one that the web app makes for
+        this request; it is dropped when what is done with it raises. Raises Forbidden."""
         texts = {key: _text(value) for key, value in metadata.items()}
-        named = texts.pop(TICKET, "")
-        brought = request.upload_id or request.header("Upload-Ticket") or named
+        brought = named or request.upload_id or request.header("Upload-Ticket")
+        brought = brought or texts.get(TICKET)
         if brought:
-            return brought, False
-        return self.rights.make_ticket(request.environ, texts, length), True
+            yield Ticket(brought, is_new=False, engine=self.engine)
+            return
+        texts.pop(TICKET, None)
+        made = self.rights.make_ticket(request.environ, texts, length)
+        ticket = Ticket(made, is_new=True, engine=self.engine)
+        try:
+            yield ticket
+        except BaseException:
+            ticket.drop()
+            raise
 
     def locate(self, request: Request, upload_id: str) -> str:
         """Relative to the address of the request: where this is mounted, and what proxies make of
         that, makes no difference."""
         path: str = request.environ.get("PATH_INFO", "")
         return f"uploads/{upload_id}" if path.endswith("uploads") else upload_id
+
+
+def without_ticket(header: str | None) -> str | None:
+    """An Upload-Metadata field without the pair that names the ticket."""
+    pairs = [pair.strip(" ") for pair in (header or "").split(",")]
+    return ",".join(pair for pair in pairs if pair.partition(" ")[0] != TICKET) or None
 
 
 def parse_metadata(header: str | None) -> dict[str, bytes]:

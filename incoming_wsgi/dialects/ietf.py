@@ -48,6 +48,7 @@ from ..responses import NO_STORE, Answer, Headers, error_answer, json_answer, te
 from ..rights import Rights
 from ..states import UploadState, takes_bytes
 from ..uploads import Upload
+from .appending import Appending
 from .creation import Creation, declare_from, parse_metadata
 from .description import describe
 from .request import Request
@@ -67,7 +68,6 @@ INCOMPLETE = "Upload-Incomplete"  # the same with the opposite meaning
 INTEROP_VERSION = "Upload-Draft-Interop-Version"
 MARKS = (COMPLETE, INCOMPLETE, INTEROP_VERSION)
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-CANCELLED_BY_CLIENT = "cancelled by the user"
 APPEND = "append"
 PROBLEMS = "https://iana.org/assignments/http-problem-types#"
 
@@ -140,7 +140,8 @@ class DraftDialect:
         self._settings = settings
         self._rights = rights
         self._version = version
-        self._creation = Creation(rights)
+        self._creation = Creation(engine, rights)
+        self._appending = Appending(engine, settings, rights)
 
     def answer(self, request: Request) -> Answer:
         if request.header("Upload-Concat") is not None:
@@ -166,23 +167,22 @@ class DraftDialect:
             raise InconsistentLength(expected=length, provided=size)
         digest = _find_digest(request)
         metadata, declaration = _read_declaration(request, length)
-        upload_id, _ = self._creation.find_ticket(request, metadata, length)
-        self._rights.check(request.environ, upload_id, "declare")
-        upload = self._engine.declare(upload_id, declaration)
-        # A file without content is complete by its length, whatever the client says. tus-js-client
-        # takes the answer to `?0` for the end of it, and the draft lets servers end uploads.
-        if takes_bytes(upload.state) and (size != 0 or is_all):
-            said = Append(0, size, length, is_last=is_all, may_overlap=True)
-            upload = self._receive(request, upload_id, said, digest)
-        else:
-            request.body.drain(self._settings.max_chunk_bytes)
-        location = ("Location", self._creation.locate(request, upload_id))
+        brings_bytes = size != 0
+        with self._creation.ticket(request, metadata, length) as ticket:
+            self._rights.check(request.environ, ticket.id, "declare")
+            if brings_bytes:
+                self._rights.check(request.environ, ticket.id, "store")
+            upload = self._engine.declare(ticket.id, declaration)
+            if takes_bytes(upload.state) and (brings_bytes or is_all):
+                said = Append(0, size, length, is_last=is_all, may_overlap=True)
+                upload = self._receive(request, upload.id, said, digest)
+            else:
+                request.body.drain(self._settings.max_chunk_bytes)
+        location = ("Location", self._creation.locate(request, upload.id))
         return self._answer(upload, 201, (location,))
 
     def query(self, request: Request, upload_id: str) -> Answer:
-        self._rights.check(request.environ, upload_id, "query")
-        request.in_flight.end_others(upload_id)
-        upload = self._wait(self._engine.settle(upload_id))
+        upload = self._appending.ask(request, upload_id)
         limit = self._engine.find_limit(upload)
         return Answer(
             204,
@@ -217,14 +217,12 @@ class DraftDialect:
         try:
             upload = self._receive(request, upload_id, said, digest)
         except OffsetMismatch:
-            self._wait(self._engine.load(upload_id))  # it may be complete, and not have been taken
+            self._appending.check_outcome(upload_id)
             raise
         return self._answer(upload, 200)
 
     def cancel(self, request: Request, upload_id: str) -> Answer:
-        self._rights.check(request.environ, upload_id, "cancel")
-        request.in_flight.end_others(upload_id)
-        self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
+        self._appending.cancel(request, upload_id)
         return Answer(204)
 
     def refuse(self, error: IncomingError) -> Answer:
@@ -253,10 +251,8 @@ class DraftDialect:
     def _receive(
         self, request: Request, upload_id: str, said: Append, digest: ExpectedDigest | None
     ) -> Upload:
-        piped = digest is None and self._engine.takes_pipes
-        blocks = request.stream(upload_id, keep=2 if digest else 1, piped=piped)
         try:
-            return self._engine.append(upload_id, said, blocks, digest=digest)
+            return self._appending.receive(request, upload_id, said, digest)
         except (FileTooLarge, InconsistentLength) as exc:
             upload = self._engine.load(upload_id)
             _check_not_complete(upload)
@@ -269,15 +265,9 @@ class DraftDialect:
             self._engine.invalidate(upload_id, reason=reason)
             raise InconsistentLength(expected=length, provided=end) from exc
 
-    def _wait(self, upload: Upload) -> Upload:
-        """For what the web app makes of it. Raises what `check_outcome` does."""
-        upload = self._engine.wait_for_outcome(upload, self._settings.outcome_wait_s)
-        check_outcome(upload)
-        return upload
-
     def _answer(self, upload: Upload, status: int, headers: Headers = ()) -> Answer:
         """`status`: if the web app has taken the file."""
-        upload = self._wait(upload)
+        upload = self._appending.wait(upload)
         is_over = not takes_bytes(upload.state)
         limit = upload_limit(self._engine.find_limit(upload), upload.expires_at)
         headers += (

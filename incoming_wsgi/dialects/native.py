@@ -81,14 +81,15 @@ class NativeDialect:
         """The answer to a request that has come to nothing."""
         return error_answer(error)
 
-    def query(self, environ: Mapping[str, Any], upload_id: str, method: str) -> Answer:
+    def query(self, environ: dict[str, Any], upload_id: str, method: str) -> Answer:
         # A HEAD may be of a client of the draft, without a mark: the offset that it is told must
         # stay true. Whoever knows the upload's ETag is no such client.
         tells_offset = method == "HEAD" and "HTTP_IF_NONE_MATCH" not in environ
-        if tells_offset:
-            upload = self._engine.settle(upload_id, appends=True)
-        else:
-            upload = self._engine.load(upload_id)
+        if tells_offset and self._engine.is_written_to(upload_id, appends=True):
+            tells_offset = self._rights.have(environ, upload_id, "store")
+            if tells_offset:
+                self._engine.settle(upload_id, appends=True)
+        upload = self._engine.load(upload_id)
         facts = describe(upload, self._settings)
         # Only where the client asks for them: a long upload has many.
         wants_digests = environ.get("QUERY_STRING") == "digests=1"

@@ -12,6 +12,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..agreement import Append
 from ..body import parse_length, shown
@@ -26,16 +27,17 @@ from ..errors import (
     IncomingError,
     MethodNotAllowed,
     OffsetMismatch,
+    UploadNotFound,
     VersionNotSupported,
     WrongMediaType,
     WrongState,
 )
-from ..outcomes import check_outcome
 from ..responses import NO_STORE, Answer, Headers, error_answer, text_answer
 from ..rights import Rights
 from ..states import UploadState, takes_bytes
 from ..uploads import Upload
-from .creation import Creation, declare_from, parse_metadata
+from .appending import Appending
+from .creation import Creation, Ticket, declare_from, parse_metadata, without_ticket
 from .request import Request
 from .superset import (
     TUS_VERSION,
@@ -59,7 +61,6 @@ EXTENSIONS = (
 RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
 VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
 ALLOWED_METHODS = ("POST", "HEAD", "PATCH", "DELETE", "OPTIONS")
-CANCELLED_BY_CLIENT = "cancelled by the user"
 PARTIAL = "partial"
 FINAL = "final;"
 PART_URL = re.compile(r"[^\s?#]*/?uploads/([A-Za-z0-9_-]+)|([A-Za-z0-9_-]+)", re.ASCII)
@@ -73,11 +74,12 @@ class TusDialect:
         self._concatenation = concatenation
         self._settings = settings
         self._rights = rights
-        self._creation = Creation(rights)
+        self._creation = Creation(engine, rights)
+        self._appending = Appending(engine, settings, rights)
 
     def answer(self, request: Request) -> Answer:
         version = request.header("Tus-Resumable")
-        if version != TUS_VERSION and not (version is None and request.method == "HEAD"):
+        if version != TUS_VERSION:
             raise VersionNotSupported(expected=TUS_VERSION, provided=version)
         if request.method == "POST":
             return self.create(request)
@@ -116,27 +118,30 @@ class TusDialect:
         length = _parse_extent(request)
         digest = _parse_checksum(request.header("Upload-Checksum"))
         declaration = declare_from(metadata, length=length, raw=raw)
-        upload_id, is_new = self._creation.find_ticket(request, metadata, length)
-        self._rights.check(request.environ, upload_id, "declare")
-        if concat == PARTIAL:
-            upload = self._make_part(upload_id, length, raw, is_new=is_new)
-        else:
-            upload = self._engine.declare(upload_id, declaration)
-        if request.media_type == OFFSET_STREAM and takes_bytes(upload.state):
-            said = Append(0, request.body.size, length, may_overlap=True)
-            upload = self._receive(request, upload.id, said, digest)
-        else:
-            request.body.drain(self._settings.max_chunk_bytes)
+        brings_bytes = request.media_type == OFFSET_STREAM and request.body.size != 0
+        with self._creation.ticket(request, metadata, length) as ticket:
+            self._rights.check(request.environ, ticket.id, "declare")
+            if brings_bytes:
+                self._rights.check(request.environ, ticket.id, "store")
+            if concat == PARTIAL:
+                upload = self._make_part(ticket, length, raw)
+            else:
+                upload = self._engine.declare(ticket.id, declaration)
+            if brings_bytes and takes_bytes(upload.state):
+                said = Append(0, request.body.size, length, may_overlap=True)
+                upload = self._appending.receive(request, upload.id, said, digest)
+            else:
+                request.body.drain(self._settings.max_chunk_bytes)
         return self._created(request, upload)
 
-    def _make_part(
-        self, ticket_id: str, length: int | None, raw: str | None, *, is_new: bool
-    ) -> Upload:
+    def _make_part(self, ticket: Ticket, length: int | None, raw: str | None) -> Upload:
         """A ticket that was made for it is the part, for one that was brought there may be many."""
-        if is_new:
-            return self._concatenation.make_part(ticket_id, length=length, metadata=raw)
-        ticket = self._engine.load(ticket_id)
-        return self._concatenation.new_part(ticket, length=length, metadata=raw)
+        # Whoever has a part's address need not know the ticket's.
+        raw = without_ticket(raw)
+        if ticket.is_new:
+            return self._concatenation.make_part(ticket.id, length=length, metadata=raw)
+        upload = self._engine.load(ticket.id)
+        return self._concatenation.new_part(upload, length=length, metadata=raw)
 
     def _concatenate(
         self, request: Request, concat: str, raw: str | None, metadata: Mapping[str, bytes]
@@ -148,22 +153,27 @@ class TusDialect:
             raise Forbidden("A final upload brings no bytes: it is made of its parts")
         part_ids = _parse_parts(concat)
         upload = self._concatenation.find_final(part_ids)
-        if upload is None:
-            # Whatever ticket is brought with this: a page that was loaded anew has another.
-            ticket_id, length = self._concatenation.find_ticket(part_ids)
-            if ticket_id is None:
-                ticket_id, _ = self._creation.find_ticket(request, metadata, length)
-            self._rights.check(request.environ, ticket_id, "declare")
+        if upload is not None:
+            self._rights.check(request.environ, upload.id, "declare")
+            return self._created(request, upload)
+        # Whatever ticket is brought with this: a page that was loaded anew has another.
+        named, length = self._concatenation.find_ticket(part_ids)
+        with self._creation.ticket(request, metadata, length, named=named) as ticket:
+            self._rights.check(request.environ, ticket.id, "declare")
+            if named is None:
+                for part_id in dict.fromkeys(part_ids):
+                    with suppress(UploadNotFound):  # which is said with the others below
+                        self._rights.check(request.environ, part_id, "store")
             declaration = declare_from(metadata, length=length, raw=raw)
             upload = self._concatenation.concatenate(
-                ticket_id, part_ids, declaration, concat=concat
+                ticket.id, part_ids, declaration, concat=concat
             )
-        else:
-            self._rights.check(request.environ, upload.id, "declare")
+            if upload.id != ticket.id:  # the same request was faster another time
+                ticket.drop()
         return self._created(request, upload)
 
     def _created(self, request: Request, upload: Upload) -> Answer:
-        upload = self._wait(upload)
+        upload = self._appending.wait(upload)
         return text_answer(
             "",
             status=201,
@@ -177,9 +187,7 @@ class TusDialect:
         )
 
     def query(self, request: Request, upload_id: str) -> Answer:
-        self._rights.check(request.environ, upload_id, "query")
-        request.in_flight.end_others(upload_id)
-        upload = self._wait(self._engine.settle(upload_id))
+        upload = self._appending.ask(request, upload_id)
         return text_answer(
             "",
             headers=(
@@ -204,19 +212,17 @@ class TusDialect:
         digest = _parse_checksum(request.header("Upload-Checksum"))
         self._rights.check(request.environ, upload_id, "store")
         try:
-            upload = self._receive(request, upload_id, said, digest)
+            upload = self._appending.receive(request, upload_id, said, digest)
         except OffsetMismatch:
-            self._wait(self._engine.load(upload_id))  # it may be complete, and not have been taken
+            self._appending.check_outcome(upload_id)
             raise
-        upload = self._wait(upload)
+        upload = self._appending.wait(upload)
         headers = (*offset_headers(upload), *expiry_headers(upload), NO_STORE, *RESUMABLE)
         return Answer(204, headers)
 
     def cancel(self, request: Request, upload_id: str) -> Answer:
-        self._rights.check(request.environ, upload_id, "cancel")
-        request.in_flight.end_others(upload_id)
         try:
-            self._engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
+            self._appending.cancel(request, upload_id)
         except WrongState:
             # A client that clears away its parts is done with them, and so are we.
             if not self._engine.load(upload_id).is_part:
@@ -231,23 +237,6 @@ class TusDialect:
         elif isinstance(error, OffsetMismatch):
             headers += (("Upload-Offset", str(error.expected)),)
         return error_answer(error, status=_find_status(error), headers=headers)
-
-    def _receive(
-        self,
-        request: Request,
-        upload_id: str,
-        said: Append,
-        digest: ExpectedDigest | None = None,
-    ) -> Upload:
-        piped = digest is None and self._engine.takes_pipes
-        blocks = request.stream(upload_id, keep=2 if digest else 1, piped=piped)
-        return self._engine.append(upload_id, said, blocks, digest=digest)
-
-    def _wait(self, upload: Upload) -> Upload:
-        """For what the web app makes of it. Raises what `check_outcome` does."""
-        upload = self._engine.wait_for_outcome(upload, self._settings.outcome_wait_s)
-        check_outcome(upload)
-        return upload
 
 
 def _find_status(error: IncomingError) -> int:
@@ -278,6 +267,8 @@ def _parse_extent(request: Request) -> int | None:
 def _parse_parts(concat: str) -> list[str]:
     """The ids in an Upload-Concat field, in order. What comes before `uploads/` is not looked at:
     proxies may have put anything there."""
+    if not (concat.isascii() and concat.isprintable()):
+        raise BadRequest(f"Upload-Concat is {shown(concat)}; it must be visible ASCII")
     ids = []
     for url in concat.removeprefix(FINAL).split():
         match = PART_URL.fullmatch(url)

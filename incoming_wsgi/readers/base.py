@@ -10,6 +10,7 @@ from ..storage.base import Block, Piped
 from .pipes import Pipe
 
 __all__ = [
+    "CHUNKED_PIECE_BYTES",
     "LONG_S",
     "FillingReader",
     "PieceReader",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 PIECE_BYTES = 64 * 1024
+CHUNKED_PIECE_BYTES = 4 * 1024
 LONG_S = 0.25  # for one block: then what has come of it is looked after, however little it is
 
 
@@ -29,7 +31,7 @@ def is_soon_after(began: float) -> bool:
 
 
 class Reader(ABC):
-    """Reads one body of known length, of which nobody else has read anything. Nothing to close."""
+    """Reads one body, of which nobody else has read anything. Nothing to close."""
 
     @abstractmethod
     def read(self, buffer: memoryview) -> Block:
@@ -87,12 +89,13 @@ class PieceReader(FillingReader):
     """`wsgi.input.read` for servers that lose the bytes of the read that is running when the client
     goes away: in small pieces, which are put together, for small blocks are dear to store."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, piece_bytes: int = PIECE_BYTES) -> None:
         super().__init__()
         self._source = source
+        self._piece_bytes = piece_bytes
 
     def fill(self, buffer: memoryview) -> int:
-        piece: bytes = self._source.read(min(len(buffer), PIECE_BYTES))
+        piece: bytes = self._source.read(min(len(buffer), self._piece_bytes))
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from .base import PieceReader, PlainReader, Reader
+from .base import CHUNKED_PIECE_BYTES, PieceReader, PlainReader, Reader
 from .gunicorn import find_gunicorn_reader
 from .standard import find_standard_reader
 
@@ -24,6 +24,10 @@ def find_reader(environ: dict[str, Any], length: int | None, *, fast: bool) -> R
     reader: Reader | None = None
     if fast and length is not None:
         reader = find_gunicorn_reader(environ, source, length) or find_standard_reader(source)
+    if length is None:
+        # What undoes the chunks gives nothing before it has all that was asked for, and loses that
+        # when the line breaks: a slow line would never get on.
+        reader = PieceReader(source, CHUNKED_PIECE_BYTES)
     if reader is None:
         is_lossy = any(name in environ for name in LOSSY_SERVERS)
         reader = PieceReader(source) if is_lossy else PlainReader(source)

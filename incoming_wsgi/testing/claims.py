@@ -294,18 +294,20 @@ class ClaimsContract:
     ) -> None:
         claim = store.claim_range(upload.id, 0, 100, changes_nothing)
         assert store.may_write(claim, 0, 40)
-        assert store.stop_writers(upload.id, at_once=False)
+        assert store.find_writers(upload.id) == {claim.owner}
+        assert store.stop_writers(upload.id, [claim.owner], at_once=False) == {claim.owner}
         assert not store.may_write(claim, 40, 100)
-        assert store.stop_writers(upload.id, at_once=False), "it may still record"
+        assert store.stop_writers(upload.id, [claim.owner], at_once=False) == {claim.owner}
         store.record_ranges(claim, [(0, 40)], changes_nothing, release=True)
         assert received(store, upload) == [(0, 40)]
-        assert not store.stop_writers(upload.id, at_once=False)
+        assert store.stop_writers(upload.id, [claim.owner], at_once=False) == frozenset()
+        assert store.find_writers(upload.id) == frozenset()
 
     def test_who_is_stopped_at_once_records_nothing_and_is_waited_for(
         self, store: TicketStore, upload: Upload
     ) -> None:
         claim = store.claim_range(upload.id, 0, 100, changes_nothing)
-        assert not store.stop_writers(upload.id, at_once=True)
+        assert store.stop_writers(upload.id, [claim.owner], at_once=True) == frozenset()
         assert not store.may_write(claim, 0, 40)
         store.record_ranges(claim, [(0, 40)], changes_nothing, release=True)
         assert received(store, upload) == []
@@ -317,7 +319,7 @@ class ClaimsContract:
         self, store: TicketStore, upload: Upload
     ) -> None:
         older = store.claim_range(upload.id, 0, 100, changes_nothing)
-        store.stop_writers(upload.id, at_once=False)
+        store.stop_writers(upload.id, [older.owner], at_once=False)
         newer = store.claim_range(upload.id, 30, 60, changes_nothing)
         assert newer.displaced
         assert newer.gaps == ((30, 60),)
@@ -327,12 +329,24 @@ class ClaimsContract:
         store.record_ranges(older, [(0, 50)], changes_nothing, release=True)
         assert received(store, upload) == [(0, 30)]
 
+    def test_who_comes_after_the_question_is_not_stopped(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        older = store.claim_range(upload.id, 0, 50, changes_nothing)
+        asked = store.find_writers(upload.id)
+        newer = store.claim_range(upload.id, 50, 100, changes_nothing)
+        store.stop_writers(upload.id, asked, at_once=False)
+        store.stop_writers(upload.id, asked, at_once=True)
+        assert not store.may_write(older, 0, 50)
+        assert store.may_write(newer, 50, 100)
+
     def test_nobody_is_stopped_where_nobody_writes(
         self, store: TicketStore, upload: Upload
     ) -> None:
-        assert not store.stop_writers(upload.id, at_once=False)
+        assert store.find_writers(upload.id) == frozenset()
+        assert store.stop_writers(upload.id, ["nobody"], at_once=False) == frozenset()
         with pytest.raises(UploadNotFound):
-            store.stop_writers("nobody", at_once=False)
+            store.find_writers("nobody")
 
     def test_a_claim_to_the_end_reaches_as_far_as_the_file_will(self, store: TicketStore) -> None:
         upload = new_upload()
@@ -348,16 +362,23 @@ class ClaimsContract:
         after = store.record_ranges(claim, [(0, 10)], changes_nothing, release=True)
         assert list(after.received) == [(0, 20)]
 
-    def test_only_those_that_append_may_be_stopped(
+    def test_those_that_append_can_be_told_from_others(
         self, store: TicketStore, upload: Upload
     ) -> None:
         other = store.claim_range(upload.id, 0, 10, changes_nothing)
-        assert not store.stop_writers(upload.id, at_once=False, appends=True)
+        assert store.find_writers(upload.id, appends=True) == frozenset()
         append = store.claim_range(upload.id, 50, None, changes_nothing)
-        assert store.stop_writers(upload.id, at_once=False, appends=True)
-        assert store.may_write(other, 0, 10)
-        assert not store.may_write(append, 50, 60)
-        assert not store.stop_writers(upload.id, at_once=True, appends=True)
-        store.record_ranges(append, [(50, 60)], changes_nothing, release=True)
-        store.record_ranges(other, [(0, 10)], changes_nothing, release=True)
-        assert received(store, upload) == [(0, 10)]
+        assert store.find_writers(upload.id, appends=True) == {append.owner}
+        assert store.find_writers(upload.id) == {append.owner, other.owner}
+
+    def test_behind_the_end_is_nothing_to_write_or_to_record(self, store: TicketStore) -> None:
+        upload = new_upload()
+        store.create(upload)
+        claim = store.claim_range(upload.id, 0, None, changes_nothing)
+        assert store.may_write(claim, 60, 100)
+        store.transition(upload.id, Event.DECLARE, set_length(80))
+        assert store.may_write(claim, 60, 80)
+        assert not store.may_write(claim, 60, 100)
+        assert not store.may_write(claim, 80, 100)
+        after = store.record_ranges(claim, [(0, 100)], changes_nothing, release=True)
+        assert list(after.received) == received(store, upload) == [(0, 80)]

@@ -15,6 +15,7 @@ from ..ranges import Range, RangeSet
 
 __all__ = [
     "StoredRanges",
+    "cut_claims",
     "find_claimed",
     "find_missing",
     "find_ranges",
@@ -201,27 +202,35 @@ def _insert_claim(
 
 def find_writers(
     connection: sqlite3.Connection, key: int, *, appends: bool = False
-) -> tuple[bool, bool]:
-    """Whether there are claims under which somebody may still record, and whether there are some
-    under which he may also write. `appends`: of those alone that append; so for all of these."""
+) -> frozenset[str]:
+    """The owners of claims; `appends`: of those that append."""
     rows = connection.execute(
-        "SELECT DISTINCT stopped FROM claims WHERE upload = ? AND owner != '' AND appends >= ?",
-        (key, appends),
-    ).fetchall()
-    return bool(rows), (False,) in rows
+        "SELECT owner FROM claims WHERE upload = ? AND owner != '' AND appends >= ?", (key, appends)
+    )
+    return frozenset(owner for (owner,) in rows)
 
 
-def stop_claims(connection: sqlite3.Connection, key: int, *, appends: bool = False) -> None:
-    connection.execute(
-        "UPDATE claims SET stopped = TRUE WHERE upload = ? AND appends >= ?", (key, appends)
+def stop_claims(connection: sqlite3.Connection, key: int, owners: Iterable[str]) -> None:
+    connection.executemany(
+        "UPDATE claims SET stopped = TRUE WHERE upload = ? AND owner = ?",
+        [(key, owner) for owner in owners],
     )
 
 
-def revoke_claims(connection: sqlite3.Connection, key: int, *, appends: bool = False) -> None:
+def revoke_claims(connection: sqlite3.Connection, key: int, owners: Iterable[str]) -> None:
     """They are nobody's then, but there: whoever comes next has to wait for those who are still
     writing."""
+    connection.executemany(
+        "UPDATE claims SET owner = '' WHERE upload = ? AND owner = ?",
+        [(key, owner) for owner in owners],
+    )
+
+
+def cut_claims(connection: sqlite3.Connection, key: int, stop: int) -> None:
+    """Behind `stop`, where the file ends, is nothing to write."""
+    connection.execute("DELETE FROM claims WHERE upload = ? AND start >= ?", (key, stop))
     connection.execute(
-        "UPDATE claims SET owner = '' WHERE upload = ? AND appends >= ?", (key, appends)
+        "UPDATE claims SET stop = ? WHERE upload = ? AND stop > ?", (stop, key, stop)
     )
 
 

@@ -18,7 +18,7 @@ from ..errors import LeaseLost, UploadNotFound, WrongState
 from ..ranges import RangeSet
 from ..states import Event, UploadState, next_state, takes_bytes
 from ..uploads import Upload
-from ._ranges import StoredRanges, find_ranges
+from ._ranges import StoredRanges, cut_claims, find_ranges
 from ._usage import find_usage, without
 from .base import Admit, Decide, Then
 
@@ -26,6 +26,7 @@ __all__ = [
     "BYTES_RECEIVED",
     "COLUMNS",
     "KEY",
+    "LENGTH",
     "SELECT_UPLOAD",
     "SYNC_AT",
     "Row",
@@ -45,6 +46,7 @@ COLUMNS = tuple(field.name for field in fields(Upload) if field.name != "receive
 SELECT_UPLOAD = f"SELECT key, lease, sync_at, bytes_received, {', '.join(COLUMNS)} FROM uploads"
 # Where they stand in a row. The first of COLUMNS are `id` and `state`.
 KEY, _LEASE, SYNC_AT, BYTES_RECEIVED, _ID, _STATE = range(6)
+LENGTH = _ID + COLUMNS.index("length")
 _PARTS = _ID + COLUMNS.index("parts")
 _FIND_UPLOAD = f"{SELECT_UPLOAD} WHERE id = ?"
 _INSERT_UPLOAD = (
@@ -152,6 +154,8 @@ def apply(
         raise WrongState(state=before.state.value, event=event.value)
     if ends_claims:
         connection.execute("DELETE FROM claims WHERE upload = ?", (key,))
+    elif before.length is None and upload.length is not None:
+        cut_claims(connection, key, upload.length)
     return upload
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from ..ranges import Range, RangeSet
-from ._ranges import find_ranges, record_range, revoke_claims
+from ._ranges import find_ranges, find_writers, record_range, revoke_claims
 
 __all__ = ["find_unsynced", "forget_unsynced", "mark_all_synced", "mark_synced"]
 
@@ -54,7 +54,7 @@ def forget_unsynced(connection: sqlite3.Connection, key: int, due_at: float) -> 
         " ORDER BY ranges.start DESC LIMIT 1), 0)",
         (key,),
     )
-    revoke_claims(connection, key)
+    revoke_claims(connection, key, find_writers(connection, key))
     connection.execute(
         "UPDATE uploads SET boot_id = NULL, sync_at = NULL, due_at = MAX(due_at, ?) WHERE key = ?",
         (due_at, key),

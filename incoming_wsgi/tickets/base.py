@@ -207,11 +207,17 @@ class TicketStore(ABC):
         It is not when the upload takes no bytes any more, or its writers have been stopped."""
 
     @abstractmethod
-    def stop_writers(self, upload_id: str, *, at_once: bool, appends: bool = False) -> bool:
-        """Nothing more may be written under the claims that there are; with `appends`, under those
-        that were to reach the end (`stop` None). Those who have them may still record what they
-        have written, unless `at_once`. Newer claims displace them as ever. Whether there are any
-        that may still record. Raises UploadNotFound."""
+    def find_writers(self, upload_id: str, *, appends: bool = False) -> frozenset[str]:
+        """The owners of the claims under which something may still be recorded; with `appends`, of
+        those that were to reach the end (`stop` None). Raises UploadNotFound."""
+
+    @abstractmethod
+    def stop_writers(
+        self, upload_id: str, owners: Collection[str], *, at_once: bool
+    ) -> frozenset[str]:
+        """Nothing more may be written under the claims of `owners`. They may still record what they
+        have written, unless `at_once`; those of them that may are returned. Newer claims displace
+        theirs as ever."""
 
     @abstractmethod
     def record_ranges(

@@ -39,6 +39,7 @@ from ._ranges import (
 from ._rows import (
     BYTES_RECEIVED,
     KEY,
+    LENGTH,
     SELECT_UPLOAD,
     SYNC_AT,
     apply,
@@ -235,18 +236,22 @@ class SQLiteTicketStore(TicketStore):
         with self._database.using() as connection:
             return is_claimed(connection, int(key), claim.owner, start, stop)
 
-    def stop_writers(self, upload_id: str, *, at_once: bool, appends: bool = False) -> bool:
+    def find_writers(self, upload_id: str, *, appends: bool = False) -> frozenset[str]:
         with self._database.using() as connection:
-            key = load_row(connection, upload_id)[KEY]
-            may_record, may_write = find_writers(connection, key, appends=appends)
-        if not may_write and not (may_record and at_once):
-            return may_record
+            row = load_row(connection, upload_id)
+            return find_writers(connection, row[KEY], appends=appends)
+
+    def stop_writers(
+        self, upload_id: str, owners: Collection[str], *, at_once: bool
+    ) -> frozenset[str]:
         with self._database.writing() as connection:
-            if at_once:
-                revoke_claims(connection, key, appends=appends)
-            else:
-                stop_claims(connection, key, appends=appends)
-        return not at_once
+            row = find_row(connection, upload_id)
+            if row is None:
+                return frozenset()
+            still = find_writers(connection, row[KEY]).intersection(owners)
+            stop = revoke_claims if at_once else stop_claims
+            stop(connection, row[KEY], still)
+        return frozenset() if at_once else still
 
     def record_ranges(
         self,
@@ -267,7 +272,13 @@ class SQLiteTicketStore(TicketStore):
                 return loaded(to_upload(connection, row))
             reach = (claim.gaps[0][0], claim.gaps[-1][1]) if claim.gaps else (0, 0)
             own = RangeSet.of(find_claimed(connection, key, claim.owner, *reach))
-            kept = [part for start, stop in ranges for part in own.within(start, stop)]
+            # Nothing is behind the end of a file whose length has become known meanwhile.
+            end = MAX_LENGTH if row[LENGTH] is None else row[LENGTH]
+            kept = [
+                part
+                for start, stop in ranges
+                for part in own.within(min(start, end), min(stop, end))
+            ]
             is_first = not row[BYTES_RECEIVED] and len(kept) == 1
             added = sum(
                 record_range(connection, "ranges", key, *part, is_first=is_first) for part in kept
