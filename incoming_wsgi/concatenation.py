@@ -183,8 +183,7 @@ class Concatenation:
         def use(_: Upload) -> Mapping[str, Any]:
             return {"part_of": upload_id, "due_at": now() + USED_PART_LOOK_S}
 
-        final = self._tickets.find_final(part_ids)
-        if final is None:
+        def make() -> Upload:
             upload = self._tickets.load(upload_id)
             parts = {part_id: self._tickets.find(part_id) for part_id in part_ids}
             # Before anything is done with what may be somebody else's.
@@ -198,11 +197,18 @@ class Concatenation:
                 part_bytes = sum(part.length or 0 for part in known)
                 self._admission.admit_length(upload, _counted_once(upload, usage, part_bytes))
 
+            return self._tickets.make_final(upload_id, part_ids, decide, use, admit=admit)
+
+        final = self._tickets.find_final(part_ids)
+        if final is None:
             try:
-                final = self._tickets.make_final(upload_id, part_ids, decide, use, admit=admit)
-            except WrongState:
-                check_not_gone(self._tickets.load(upload_id))
-                raise
+                final = make()
+            except (BadRequest, FileChanged, WrongState):
+                # The same request may just have come another time, and been faster.
+                final = self._tickets.find_final(part_ids)
+                if final is None:
+                    check_not_gone(self._tickets.load(upload_id))
+                    raise
         if final.id != upload_id:
             self._drop_ticket(upload_id)
             return final

@@ -272,16 +272,18 @@ class Engine:
         upload = self._tickets.transition(upload.id, Event.STORE, decide)
         return self._complete_if_nothing_is_missing(upload)
 
-    def settle(self, upload_id: str) -> Upload:
+    def settle(self, upload_id: str, *, appends: bool = False) -> Upload:
         """The upload when nobody writes to it any more: what its prefix is then, stays so until the
-        next request that brings bytes.
+        next request that brings bytes. `appends`: when nobody appends to it; others go on.
 
         Writers are stopped, and given a moment to record what they have written. Who does not in
         that time, because it is dead or waits for its client, records nothing any more.
         """
         deadline = time.monotonic() + SETTLE_S
         pause_s = 0.002
-        while self._tickets.stop_writers(upload_id, at_once=time.monotonic() >= deadline):
+        while self._tickets.stop_writers(
+            upload_id, at_once=time.monotonic() >= deadline, appends=appends
+        ):
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.05)
         return self._tickets.load(upload_id)

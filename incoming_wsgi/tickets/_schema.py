@@ -140,6 +140,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX uploads_by_parts ON uploads (parts) WHERE parts IS NOT NULL",
         # Who has such a claim may record what he has written, and write nothing more.
         "ALTER TABLE claims ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0",
+        # Of a request that goes on to the end of the file, whatever that will be.
+        "ALTER TABLE claims ADD COLUMN appends INTEGER NOT NULL DEFAULT 0",
     ),
 )
 
