@@ -31,6 +31,9 @@ PATIENCE_S = 60.0
 RETRY_DELAYS_MS = [100] * 200
 TUS, DRAFT_03, DRAFT_05 = "tus-v1", "ietf-draft-03", "ietf-draft-05"
 PROTOCOLS = (TUS, DRAFT_03, DRAFT_05)
+# With a protocol, how a file is given to the library. Not as a "file" with the drafts: of one that
+# it sends in chunks, or goes on with, it then never says that this is the end.
+PROTOCOLS_AND_SOURCES = ((TUS, "buffer"), (TUS, "file"), (DRAFT_03, "buffer"), (DRAFT_05, "buffer"))
 
 
 class TusJs:

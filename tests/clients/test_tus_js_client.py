@@ -10,7 +10,7 @@ import base64
 
 import pytest
 import requests
-from js_client import PROTOCOLS, TUS, TusJs
+from js_client import PROTOCOLS, PROTOCOLS_AND_SOURCES, TUS, TusJs
 from our_site import assert_delivered, id_of, user
 from proxy import tcp_proxy
 
@@ -77,8 +77,7 @@ def test_the_url_of_any_ticket_is_an_upload_url_if_the_length_comes_later(
     assert_delivered(app, ticket, file.read_bytes())
 
 
-@every_protocol
-@pytest.mark.parametrize("source", ["buffer", "file"])
+@pytest.mark.parametrize(("protocol", "source"), PROTOCOLS_AND_SOURCES)
 def test_another_client_goes_on_where_the_first_one_ended(site, app, file, protocol, source):
     ticket = site.new_ticket(app.url)
     options = {"protocol": protocol, "source": source, "chunkSize": 512 * KIB}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from js_client import PROTOCOLS, TusJs
+from js_client import PROTOCOLS, PROTOCOLS_AND_SOURCES, TusJs
 from our_site import assert_delivered
 from proxy import tcp_proxy
 
@@ -27,8 +27,7 @@ def assert_sent_about_once(proxy, file):
     assert size < proxy.bytes_up < size + 2 * MIB
 
 
-@every_protocol
-@pytest.mark.parametrize("source", ["buffer", "file"])
+@pytest.mark.parametrize(("protocol", "source"), PROTOCOLS_AND_SOURCES)
 def test_a_cut_line_costs_little_of_the_file(site, proxy, app, file, protocol, source):
     ticket = site.new_ticket(app.url)
     proxy.limit(BYTES_PER_S)

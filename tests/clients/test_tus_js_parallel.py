@@ -108,23 +108,30 @@ def test_parts_are_continued_by_another_client(site, proxy, app, file, tmp_path)
     assert_delivered(app, ticket, file.read_bytes())
 
 
-def test_a_last_answer_that_is_lost_makes_no_second_file(site, proxy, app, file):
+@pytest.mark.parametrize("whose", ["ticket", "creation"])
+def test_a_last_answer_that_is_lost_makes_no_second_file(site, creating_site, app, file, whose):
     held = Held(reply())
     app.replies = [held.answer]
-    ticket = site.new_ticket(app.url)
-    through = site.through(proxy, ticket)
-    with TusJs(file, endpoint=through, parallelUploads=PARTS) as client:
+    if whose == "ticket":
+        where, endpoint, headers = site, site.new_ticket(app.url), {}
+    else:
+        where, endpoint, headers = creating_site, creating_site.uploads, user(app)
+    options = {"parallelUploads": PARTS, "headers": headers}
+    with (
+        tcp_proxy(where.server.port) as proxy,
+        TusJs(file, endpoint=where.through(proxy, endpoint), **options) as client,
+    ):
         app.wait_for(1)  # it is one file already, and the server waits for the app
         proxy.cut()
         held.let_go()
         # Here alone the library does not try again by itself.
         client.error()
         client.start()
-        client.success()
+        url = client.success()["url"]
         # It has asked for the parts, and sent none of them again.
         assert len(posts(client, "partial")) == PARTS
         assert len(posts(client, "final")) == 2
-    assert_delivered(app, ticket, file.read_bytes())
+    assert_delivered(app, url, file.read_bytes())
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -183,7 +190,8 @@ def test_terminating_after_all_is_done_is_harmless(site, app, file):
 
 @pytest.mark.parametrize("protocol", [DRAFT_03, DRAFT_05])
 def test_the_drafts_know_no_parts_and_say_so(site, app, file, protocol):
-    """Half a file, taken for the whole, would be the worst of answers."""
+    """Half a file, taken for the whole, would be the worst of answers; both are as long here."""
+    file.write_bytes(file.read_bytes()[: 2 * MIB])
     ticket = site.new_ticket(app.url)
     with TusJs(file, endpoint=ticket, parallelUploads=2, protocol=protocol) as client:
         outcome = client.error()

@@ -277,8 +277,8 @@ def test_a_slow_app_is_waited_for(site, app, file):
 def test_an_app_that_is_down_gets_the_file_when_it_is_back(hasty_site, file):
     port = free_port()
     ticket = hasty_site.new_ticket(f"http://127.0.0.1:{port}/api/backend/upload_finished")
-    with uploading(uploader(ticket, file, **PATIENT)) as wait_for_end:
-        wait_until(lambda: hasty_site.facts(ticket)["reason"], "an attempt that failed")
+    with uploading(sending := uploader(ticket, file, **PATIENT)) as wait_for_end:
+        wait_until(lambda: sending.request and sending.request.status_code == 423, "not yet")
         with web_app(port=port) as app:
             wait_for_end()
             assert_delivered(app, ticket, file.read_bytes())
