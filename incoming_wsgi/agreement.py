@@ -27,6 +27,7 @@ __all__ = [
     "agree_on_extent",
     "check_can_be_written",
     "check_not_gone",
+    "check_not_shorter",
     "check_offset",
     "check_same_file",
     "declared_anew",
@@ -118,7 +119,7 @@ def declared_besides(upload: Upload, declaration: Declaration) -> dict[str, Any]
         if getattr(upload, name) is None and getattr(declaration, name) is not None
     }
     if declaration.length is not None:
-        _check_not_shorter(upload, declaration.length)
+        check_not_shorter(upload, declaration.length)
         changes.update({"length": declaration.length, **said_length(upload)})
     return changes
 
@@ -168,14 +169,14 @@ def agree_on_extent(upload: Upload, said: Append) -> dict[str, Any]:
             continue
         if length not in (None, provided):
             raise InconsistentLength(expected=length, provided=provided)
-        _check_not_shorter(upload, provided)
+        check_not_shorter(upload, provided)
         length = provided
     if said.end is not None and length is not None and said.end > length:
         raise FileTooLarge(length=said.end, max_length_bytes=length)
     return {"length": length, "more_may_come": more_may_come}
 
 
-def _check_not_shorter(upload: Upload, length: int) -> None:
+def check_not_shorter(upload: Upload, length: int) -> None:
     """Than what is stored."""
     ranges = upload.received.ranges
     if ranges and ranges[-1][1] > length:

@@ -22,6 +22,7 @@ from .agreement import (
     agree_on_extent,
     check_can_be_written,
     check_not_gone,
+    check_not_shorter,
     check_offset,
     check_same_file,
     declared_anew,
@@ -36,6 +37,7 @@ from .errors import (
     FileChanged,
     FileTooLarge,
     InconsistentLength,
+    OffsetMismatch,
     RangeNotSatisfiable,
     WrongSecret,
     WrongState,
@@ -177,13 +179,14 @@ class Engine:
 
         An upload whose length was unknown has this one from now on. With `file_tag` only as long as
         the upload still has it: another page may have declared another file. Raises
-        RangeNotSatisfiable, FileChanged, FileTooLarge, TypeNotAllowed, StorageFull, UploadGone
-        before a block is read, and what `Receiving.receive` raises.
+        RangeNotSatisfiable, FileChanged, InconsistentLength, FileTooLarge, TypeNotAllowed,
+        StorageFull, UploadGone before a block is read, and what `Receiving.receive` raises.
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
             check_can_be_written(upload)
             if upload.length is None:
+                check_not_shorter(upload, length)
                 self._admission.check_length(length, upload.max_length_bytes)
             elif upload.length != length:
                 raise FileChanged(what="length", expected=upload.length, provided=length)
@@ -247,9 +250,17 @@ class Engine:
             self._admission.check_type(upload)
             return {**changes, **self._activity(replace(upload, **changes))}
 
-        claim = self._tickets.claim_range(
-            upload_id, said.offset, None, decide, admit=self._admission.admit_length
-        )
+        def claim_rest() -> WriteClaim:
+            return self._tickets.claim_range(
+                upload_id, said.offset, None, decide, admit=self._admission.admit_length
+            )
+
+        try:
+            claim = claim_rest()
+        except OffsetMismatch:
+            # The client goes on at the offset that the answer tells: nobody may move it meanwhile.
+            self.settle(upload_id)
+            claim = claim_rest()
         stop = claim.upload.length
         if said.size is None:
             limit = self._admission.find_limit(claim.upload.max_length_bytes)
@@ -313,8 +324,6 @@ class Engine:
         is being handed over or is finished, or another is made of it."""
 
         def decide(upload: Upload) -> Mapping[str, Any]:
-            if upload.is_part and not takes_bytes(upload.state):
-                raise WrongState(state=upload.state.value, event=Event.CANCEL.value)
             if upload.is_part and not takes_bytes(upload.state):
                 # It belongs to the upload that is made of it: cancel that.
                 raise WrongState(state=upload.state.value, event=Event.CANCEL.value)

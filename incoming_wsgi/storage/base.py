@@ -131,8 +131,8 @@ class Storage(ABC):
         """Make all `length` bytes durable; the upload is about to be handed over.
 
         Waits like `fence()`, and raises what that raises. An upload of length 0 that nobody has
-        written to begins to exist. Sealing twice is harmless. Raises NotSynced, BytesLost if there
-        are not exactly `length` bytes.
+        written to begins to exist. What is beyond, written before the length was known, is cut
+        off. Sealing twice is harmless. Raises NotSynced, BytesLost if there are fewer bytes.
         """
 
     def join(

@@ -165,10 +165,12 @@ class FileStorage(Storage):
             try:
                 with locked_alone(descriptor):
                     size = os.fstat(descriptor).st_size
+                    if size > length:  # of a request that was not recorded, nor answered
+                        os.ftruncate(descriptor, length)
                     sync_file(descriptor)
             finally:
                 _descriptors.close(descriptor)
-            if size != length:
+            if size < length:
                 raise BytesLost(
                     f"The file of upload {upload_id[:8]} has {size} bytes instead of {length}; "
                     "somebody else has changed it."

@@ -139,14 +139,17 @@ class StorageContract(JoinContract):
         storage.seal(upload_id, 3)
         assert storage.locate(upload_id).read_bytes() == b"abc"
 
-    @pytest.mark.parametrize("length", [2, 4])
-    def test_seal_refuses_another_length(
-        self, storage: Storage, upload_id: str, length: int
-    ) -> None:
+    def test_seal_refuses_a_file_that_is_shorter(self, storage: Storage, upload_id: str) -> None:
         with storage.open_writer(upload_id, create=True) as writer:
             writer.write(0, b"abc", allow)
         with pytest.raises(BytesLost, match="3 bytes instead of"):
-            storage.seal(upload_id, length)
+            storage.seal(upload_id, 4)
+
+    def test_seal_cuts_off_what_is_beyond_the_end(self, storage: Storage, upload_id: str) -> None:
+        with storage.open_writer(upload_id, create=True) as writer:
+            writer.write(0, b"abc", allow)
+        storage.seal(upload_id, 2)
+        assert storage.locate(upload_id).read_bytes() == b"ab"
 
     def test_seal_refuses_a_file_that_is_gone(self, storage: Storage, upload_id: str) -> None:
         with pytest.raises(BytesLost):

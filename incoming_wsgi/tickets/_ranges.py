@@ -15,6 +15,7 @@ from ..ranges import Range, RangeSet
 
 __all__ = [
     "StoredRanges",
+    "end_claims_beyond",
     "find_claimed",
     "find_missing",
     "find_ranges",
@@ -187,6 +188,14 @@ def _insert_claim(
     connection.execute(
         "INSERT INTO claims (upload, start, stop, owner, stopped) VALUES (?, ?, ?, ?, ?)",
         (key, start, stop, owner, stopped),
+    )
+
+
+def end_claims_beyond(connection: sqlite3.Connection, key: int, length: int) -> None:
+    """The file has no bytes there: whoever had some neither writes nor records them any more."""
+    connection.execute("DELETE FROM claims WHERE upload = ? AND start >= ?", (key, length))
+    connection.execute(
+        "UPDATE claims SET stop = ? WHERE upload = ? AND stop > ?", (length, key, length)
     )
 
 

@@ -18,7 +18,7 @@ from ..errors import LeaseLost, UploadNotFound, WrongState
 from ..ranges import RangeSet
 from ..states import Event, UploadState, next_state, takes_bytes
 from ..uploads import Upload
-from ._ranges import StoredRanges, find_ranges
+from ._ranges import StoredRanges, end_claims_beyond, find_ranges
 from ._usage import find_usage, without
 from .base import Admit, Decide, Then
 
@@ -152,6 +152,8 @@ def apply(
         raise WrongState(state=before.state.value, event=event.value)
     if ends_claims:
         connection.execute("DELETE FROM claims WHERE upload = ?", (key,))
+    elif before.length is None and upload.length is not None:
+        end_claims_beyond(connection, key, upload.length)
     return upload
 
 
