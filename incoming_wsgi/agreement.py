@@ -56,15 +56,16 @@ class Append:
     """What a request says of the bytes that it brings, which go where what is stored ends.
 
     `offset`: where that is, as the client sees it. `size`: how many they are, None if only their
-    end will tell. `length`: of the whole file, None if it does not say. `more_may_come`: see
-    `Upload`; None: it does not say, but would have when the upload was created. `may_overlap`:
-    what is stored already may be among them; it is read, and dropped.
+    end will tell. `length`: of the whole file, None if it does not say. `is_last`: whether the
+    file ends with them; None: it does not say, but would have said that it does not know the length
+    when the upload was created. `may_overlap`: what is stored already may be among them; it is
+    read, and dropped.
     """
 
     offset: int
     size: int | None
     length: int | None = None
-    more_may_come: bool | None = None
+    is_last: bool | None = None
     may_overlap: bool = False
 
     @property
@@ -92,7 +93,7 @@ def declared_anew(upload: Upload, declaration: Declaration) -> dict[str, Any]:
     _check_same_sha256(upload, declaration)
     return {
         "length": declaration.length,
-        "more_may_come": declaration.length is None,
+        "length_deferred": declaration.length is None,
         "filename": declaration.filename or upload.filename,
         "content_type": declaration.content_type,
         "last_modified": declaration.last_modified,
@@ -143,7 +144,7 @@ def _check_same_sha256(upload: Upload, declaration: Declaration) -> None:
 
 def said_length(upload: Upload) -> Mapping[str, Any]:
     """What changes with a request that says how long the file is, and means it."""
-    return {"more_may_come": False} if upload.more_may_come else {}
+    return {"length_deferred": False} if upload.length_deferred else {}
 
 
 # appends
@@ -156,24 +157,21 @@ def check_offset(upload: Upload, said: Append) -> None:
 
 
 def agree_on_extent(upload: Upload, said: Append) -> dict[str, Any]:
-    """How long the file is by all that was said, and whether it may still become longer. Raises
-    LengthUnknown, InconsistentLength, FileTooLarge for what goes beyond a known length."""
-    more_may_come = said.more_may_come
-    if more_may_come is None:
-        more_may_come = upload.more_may_come and upload.length is None and said.length is None
-        if upload.length is None and said.length is None and not more_may_come:
-            raise LengthUnknown
+    """How long the file is by all that was said. Raises LengthUnknown, InconsistentLength,
+    FileTooLarge for what goes beyond a known length."""
     length = upload.length
-    for provided in (said.length, said.end if said.more_may_come is False else None):
+    for provided in (said.length, said.end if said.is_last else None):
         if provided is None:
             continue
         if length not in (None, provided):
             raise InconsistentLength(expected=length, provided=provided)
         check_not_shorter(upload, provided)
         length = provided
+    if length is None and said.is_last is None and not upload.length_deferred:
+        raise LengthUnknown
     if said.end is not None and length is not None and said.end > length:
         raise FileTooLarge(length=said.end, max_length_bytes=length)
-    return {"length": length, "more_may_come": more_may_come}
+    return {"length": length, "length_deferred": length is None}
 
 
 def check_not_shorter(upload: Upload, length: int) -> None:

@@ -83,7 +83,7 @@ class Concatenation:
             # A piece of a file is of no type: the whole file's is looked at.
             idle_timeout_s=ticket.idle_timeout_s,
             length=length,
-            more_may_come=length is None,
+            length_deferred=length is None,
             metadata=metadata,
             concat=PART,
             part_of=ticket.id,
@@ -109,7 +109,7 @@ class Concatenation:
                 self._admission.check_length(length, upload.max_length_bytes)
             return {
                 "length": length,
-                "more_may_come": length is None,
+                "length_deferred": length is None,
                 "metadata": metadata,
                 "accept": None,
                 "remove_file_when_finished": True,
@@ -169,7 +169,7 @@ class Concatenation:
             said = {
                 **declared_anew(upload, declaration),
                 "length": length,
-                "more_may_come": False,
+                "length_deferred": False,
                 "concat": concat,
             }
             self._admission.check_type(replace(upload, **said))
@@ -183,8 +183,7 @@ class Concatenation:
         def use(_: Upload) -> Mapping[str, Any]:
             return {"part_of": upload_id, "due_at": now() + USED_PART_LOOK_S}
 
-        final = self._tickets.find_final(part_ids)
-        if final is None:
+        def make() -> Upload:
             upload = self._tickets.load(upload_id)
             parts = {part_id: self._tickets.find(part_id) for part_id in part_ids}
             # Before anything is done with what may be somebody else's.
@@ -198,11 +197,18 @@ class Concatenation:
                 part_bytes = sum(part.length or 0 for part in known)
                 self._admission.admit_length(upload, _counted_once(upload, usage, part_bytes))
 
+            return self._tickets.make_final(upload_id, part_ids, decide, use, admit=admit)
+
+        final = self._tickets.find_final(part_ids)
+        if final is None:
             try:
-                final = self._tickets.make_final(upload_id, part_ids, decide, use, admit=admit)
-            except WrongState:
-                check_not_gone(self._tickets.load(upload_id))
-                raise
+                final = make()
+            except (BadRequest, FileChanged, WrongState):
+                # The same request may just have come another time, and been faster.
+                final = self._tickets.find_final(part_ids)
+                if final is None:
+                    check_not_gone(self._tickets.load(upload_id))
+                    raise
         if final.id != upload_id:
             self._drop_ticket(upload_id)
             return final
@@ -267,7 +273,7 @@ def _check_part(final: Upload, part_ids: Sequence[str], index: int, part: Upload
         raise BadRequest(f"{which} is no partial upload that belongs to this file")
     if not takes_bytes(part.state):
         raise BadRequest(f"{which} is used by another upload already")
-    if part.length is None or part.more_may_come:
+    if part.length is None:
         raise BadRequest(f"{which} is not finished: its length is not known")
     lacks = part.length - part.received.total_bytes
     if lacks:

@@ -266,7 +266,7 @@ class Engine:
             limit = self._admission.find_limit(claim.upload.max_length_bytes)
             blocks = _up_to(limit if stop is None else stop, said.offset, blocks)
         upload = self._receive(claim, said.offset, blocks, digest)
-        is_all = said.more_may_come is False and said.size is None
+        is_all = said.is_last and said.size is None
         return self._announce(self._end_here(upload) if is_all else upload)
 
     def _end_here(self, upload: Upload) -> Upload:
@@ -283,16 +283,18 @@ class Engine:
         upload = self._tickets.transition(upload.id, Event.STORE, decide)
         return self._complete_if_nothing_is_missing(upload)
 
-    def settle(self, upload_id: str) -> Upload:
+    def settle(self, upload_id: str, *, appends: bool = False) -> Upload:
         """The upload when nobody writes to it any more: what its prefix is then, stays so until the
-        next request that brings bytes.
+        next request that brings bytes. `appends`: when nobody appends to it; others go on.
 
         Writers are stopped, and given a moment to record what they have written. Who does not in
         that time, because it is dead or waits for its client, records nothing any more.
         """
         deadline = time.monotonic() + SETTLE_S
         pause_s = 0.002
-        while self._tickets.stop_writers(upload_id, at_once=time.monotonic() >= deadline):
+        while self._tickets.stop_writers(
+            upload_id, at_once=time.monotonic() >= deadline, appends=appends
+        ):
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.05)
         return self._tickets.load(upload_id)
@@ -398,7 +400,7 @@ def _may_be_the_last(claim: WriteClaim) -> bool:
     upload = claim.upload
     claimed = sum(stop - start for start, stop in claim.gaps)
     is_all = claimed > 0 and upload.received.total_bytes + claimed == upload.length
-    return is_all and not upload.more_may_come and not upload.is_part
+    return is_all and not upload.is_part
 
 
 def _up_to(stop: int, start: int, blocks: Iterable[Block | Piped]) -> Iterator[Block | Piped]:

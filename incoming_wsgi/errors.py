@@ -16,6 +16,7 @@
     │   ├── FileChanged            409  not the file that this upload was begun with
     │   ├── LeaseLost              409  somebody else looks after the upload now
     │   ├── OffsetMismatch         409  an append does not begin where what is stored ends
+    │   ├── RequestEnded           409  the server has ended a body that was still coming
     │   └── Superseded             409  a newer request writes these bytes
     ├── UploadGone                 410  a write to a cancelled or expired upload
     ├── LengthRequired             411
@@ -68,6 +69,7 @@ __all__ = [
     "NotTakenYet",
     "OffsetMismatch",
     "RangeNotSatisfiable",
+    "RequestEnded",
     "StorageError",
     "StorageFull",
     "Superseded",
@@ -247,6 +249,24 @@ class Superseded(Conflict):
             "A newer request writes the same bytes; this one stopped. "
             "Ask for the missing ranges and go on from there."
         )
+
+
+class RequestEnded(Conflict):
+    """`why` is newer_request or too_slow."""
+
+    code = "request_ended"
+
+    def __init__(self, *, why: str, arrived: int) -> None:
+        explanations = {
+            "newer_request": "a newer one has come for the same upload",
+            "too_slow": "it came too slowly",
+        }
+        super().__init__(
+            f"This request was ended after {arrived} bytes: {explanations.get(why, why)}. What "
+            "arrived is stored; ask for the offset and go on from there."
+        )
+        self.why = why
+        self.arrived = arrived
 
 
 class OffsetMismatch(Conflict):

@@ -162,7 +162,7 @@ class RequestInFlight:
         "_s_per_byte",
         "connection",
         "due",
-        "is_ended",
+        "ended_because",
         "upload_id",
     )
 
@@ -175,7 +175,7 @@ class RequestInFlight:
     ) -> None:
         self.connection = connection
         self.upload_id: str | None = None
-        self.is_ended = False
+        self.ended_because: str | None = None
         self.due = math.inf  # when the read that is under way has taken too long
         self._room = room
         self._is_known = False
@@ -223,13 +223,17 @@ class RequestInFlight:
 
     def end(self, why: str) -> None:
         """Let the read that is under way, and each that follows, come to its end."""
-        self.is_ended = True
+        self.ended_because = why
         upload = "" if self.upload_id is None else f"upload={log_id(self.upload_id)} "
         log.info("%sevent=request_ended why=%s", upload, why)
         if self.connection is not None:
             with suppress(OSError):  # the client was faster
                 # Of the class: that of a TLS socket would go on in the clear.
                 socket.socket.shutdown(self.connection, socket.SHUT_RD)
+
+    @property
+    def is_ended(self) -> bool:
+        return self.ended_because is not None
 
     @property
     def is_cut_off(self) -> bool:

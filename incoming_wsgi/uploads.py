@@ -76,7 +76,7 @@ class Upload:
     expected_sha256: str | None = None  # of the whole file, lower-case hex; the ticket may know it
     metadata: str | None = None  # the Upload-Metadata of a tus client, as it came
     # what a client says of how the bytes come
-    more_may_come: bool = False  # though the length is reached: until it says that this is all
+    length_deferred: bool = False  # it does not know the length yet, and will say it
     concat: str | None = None  # the Upload-Concat of a tus client, as it came
     part_of: str | None = None  # the ticket that was brought for this part
     parts: str | None = None  # ids, with blanks between them, of what this is to be made of
@@ -133,10 +133,8 @@ class Upload:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing is missing, nor will anything follow. False as long as the length is unknown."""
-        return (
-            self.received.total_bytes == self.length and not self.more_may_come and not self.is_part
-        )
+        """Nothing is missing of a file. False as long as the length is unknown."""
+        return self.received.total_bytes == self.length and not self.is_part
 
     @property
     def missing(self) -> tuple[tuple[int, int], ...]:

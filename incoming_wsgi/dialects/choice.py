@@ -78,10 +78,8 @@ class Dialects:
                 upload = self._engine.load(upload_id)
             except (Forbidden, UploadNotFound):
                 pass
-        headers: Headers = (("Allow", METHODS),)
-        if not is_preflight:
-            limit = self._engine.find_limit(upload)
-            headers += self._tus.discover(limit)
-            if self._settings.ietf_draft:
-                headers += ietf.discover(limit, None if upload is None else upload.expires_at)
+        limit = self._engine.find_limit(upload)
+        headers: Headers = (("Allow", METHODS), *self._tus.discover(limit))
+        if self._settings.ietf_draft:
+            headers += ietf.discover(limit, None if upload is None else upload.expires_at)
         return text_answer("", headers=headers)

@@ -44,11 +44,11 @@ from ..header_fields import (
     parse_integers,
 )
 from ..outcomes import check_outcome
-from ..responses import NO_STORE, Answer, Headers, error_answer, json_answer
+from ..responses import NO_STORE, Answer, Headers, error_answer, json_answer, text_answer
 from ..rights import Rights
 from ..states import UploadState, takes_bytes
 from ..uploads import Upload
-from .creation import Creation, declare_from
+from .creation import Creation, declare_from, parse_metadata
 from .description import describe
 from .request import Request
 from .superset import (
@@ -58,7 +58,6 @@ from .superset import (
     reason_headers,
     upload_limit,
 )
-from .tus import parse_metadata
 
 __all__ = ["DraftDialect", "Version", "discover", "find_version", "is_marked"]
 
@@ -173,7 +172,7 @@ class DraftDialect:
         # A file without content is complete by its length, whatever the client says. tus-js-client
         # takes the answer to `?0` for the end of it, and the draft lets servers end uploads.
         if takes_bytes(upload.state) and (size != 0 or is_all):
-            said = Append(0, size, length, more_may_come=not is_all, may_overlap=True)
+            said = Append(0, size, length, is_last=is_all, may_overlap=True)
             upload = self._receive(request, upload_id, said, digest)
         else:
             request.body.drain(self._settings.max_chunk_bytes)
@@ -211,7 +210,7 @@ class DraftDialect:
             offset,
             request.body.size,
             _find_number(request, "Upload-Length"),
-            more_may_come=not is_all,
+            is_last=is_all,
         )
         digest = _find_digest(request)
         self._rights.check(request.environ, upload_id, "store")
@@ -220,8 +219,6 @@ class DraftDialect:
         except OffsetMismatch:
             self._wait(self._engine.load(upload_id))  # it may be complete, and not have been taken
             raise
-        if not is_all:
-            _check_not_complete(upload)
         return self._answer(upload, 200)
 
     def cancel(self, request: Request, upload_id: str) -> Answer:
@@ -290,7 +287,9 @@ class DraftDialect:
             ("Upload-Limit", limit),
         )
         if not is_over:
-            return Answer(201 if status == 201 else 204, (*headers, NO_STORE))
+            if status == 201:
+                return text_answer("", status=status, headers=(*headers, NO_STORE))
+            return Answer(204, (*headers, NO_STORE))
         facts = {"id": upload.id, **describe(upload, self._settings)}
         return json_answer(
             facts,
@@ -347,15 +346,15 @@ def _find_digest(request: Request) -> ExpectedDigest | None:
 
 def _read_declaration(
     request: Request, length: int | None
-) -> tuple[Mapping[str, str], Declaration]:
+) -> tuple[Mapping[str, bytes], Declaration]:
     """What is said of the file: by tus-js-client, in its modes for the draft, in Upload-Metadata,
     by others as of any content."""
     raw = request.header("Upload-Metadata") or None
-    metadata: dict[str, str] = {}
+    metadata: dict[str, bytes] = {}
     if filename := parse_disposition(request.header("Content-Disposition")):
-        metadata["filename"] = filename
+        metadata["filename"] = filename.encode()
     if request.media_type != PARTIAL_UPLOAD and (said := request.header("Content-Type")):
-        metadata["filetype"] = said
+        metadata["filetype"] = said.encode("latin-1")
     metadata.update(parse_metadata(raw))
     declaration = declare_from(metadata, length=length, raw=raw)
     sha256 = parse_digests("Repr-Digest", request.header("Repr-Digest")).get("sha256")

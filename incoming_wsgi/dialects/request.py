@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..body import Body
+from ..errors import IncompleteBody, RequestEnded
 from ..in_flight import RequestInFlight
 from ..storage.base import Block, Piped
 
@@ -41,7 +42,13 @@ class Request:
 
     def _stream(self, upload_id: str, *, keep: int, piped: bool) -> Iterator[Block | Piped]:
         self.in_flight.end_others(upload_id, wait_s=0)
-        yield from self.body.blocks(keep=keep, piped=piped)
+        try:
+            yield from self.body.blocks(keep=keep, piped=piped)
+        except IncompleteBody as exc:
+            # Clients of these protocols ask again after a 409, and never after a 400.
+            if self.in_flight.ended_because is not None:
+                raise RequestEnded(why=self.in_flight.ended_because, arrived=exc.arrived) from exc
+            raise
 
     @property
     def media_type(self) -> str:

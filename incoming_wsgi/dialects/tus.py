@@ -22,6 +22,7 @@ from ..engine import Engine
 from ..errors import (
     BadRequest,
     DigestMismatch,
+    Forbidden,
     IncomingError,
     MethodNotAllowed,
     OffsetMismatch,
@@ -34,7 +35,7 @@ from ..responses import NO_STORE, Answer, Headers, error_answer, text_answer
 from ..rights import Rights
 from ..states import UploadState, takes_bytes
 from ..uploads import Upload
-from .creation import Creation, declare_from
+from .creation import Creation, declare_from, parse_metadata
 from .request import Request
 from .superset import (
     TUS_VERSION,
@@ -44,7 +45,7 @@ from .superset import (
     reason_headers,
 )
 
-__all__ = ["OFFSET_STREAM", "TusDialect", "parse_metadata"]
+__all__ = ["OFFSET_STREAM", "TusDialect"]
 
 OFFSET_STREAM = "application/offset+octet-stream"
 EXTENSIONS = (
@@ -59,7 +60,6 @@ RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
 VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
 ALLOWED_METHODS = ("POST", "HEAD", "PATCH", "DELETE", "OPTIONS")
 CANCELLED_BY_CLIENT = "cancelled by the user"
-METADATA_KEY = re.compile(r"[!-+\--~]+", re.ASCII)  # visible characters but the comma
 PARTIAL = "partial"
 FINAL = "final;"
 PART_URL = re.compile(r"[^\s?#]*/?uploads/([A-Za-z0-9_-]+)|([A-Za-z0-9_-]+)", re.ASCII)
@@ -114,6 +114,7 @@ class TusDialect:
                 f"Upload-Concat is {shown(concat)}; it must be partial, or final; and URLs"
             )
         length = _parse_extent(request)
+        digest = _parse_checksum(request.header("Upload-Checksum"))
         declaration = declare_from(metadata, length=length, raw=raw)
         upload_id, is_new = self._creation.find_ticket(request, metadata, length)
         self._rights.check(request.environ, upload_id, "declare")
@@ -123,7 +124,7 @@ class TusDialect:
             upload = self._engine.declare(upload_id, declaration)
         if request.media_type == OFFSET_STREAM and takes_bytes(upload.state):
             said = Append(0, request.body.size, length, may_overlap=True)
-            upload = self._receive(request, upload.id, said)
+            upload = self._receive(request, upload.id, said, digest)
         else:
             request.body.drain(self._settings.max_chunk_bytes)
         return self._created(request, upload)
@@ -138,11 +139,13 @@ class TusDialect:
         return self._concatenation.new_part(ticket, length=length, metadata=raw)
 
     def _concatenate(
-        self, request: Request, concat: str, raw: str | None, metadata: Mapping[str, str]
+        self, request: Request, concat: str, raw: str | None, metadata: Mapping[str, bytes]
     ) -> Answer:
         for name in ("Upload-Length", "Upload-Defer-Length"):
             if request.header(name) is not None:
                 raise BadRequest(f"{name} is not for final uploads: theirs is that of their parts")
+        if request.media_type == OFFSET_STREAM and request.body.size != 0:
+            raise Forbidden("A final upload brings no bytes: it is made of its parts")
         part_ids = _parse_parts(concat)
         upload = self._concatenation.find_final(part_ids)
         if upload is None:
@@ -270,27 +273,6 @@ def _parse_extent(request: Request) -> int | None:
     if (length is None) == (deferred is None):
         raise BadRequest("say either Upload-Length or Upload-Defer-Length: 1")
     return None if length is None else parse_length("Upload-Length", length)
-
-
-def parse_metadata(text: str | None) -> dict[str, str]:
-    """The pairs of an Upload-Metadata field; bytes that are not UTF-8 become U+FFFD. Raises
-    BadRequest for what is none."""
-    metadata: dict[str, str] = {}
-    for pair in (text or "").split(","):
-        key, _, value = pair.strip(" ").partition(" ")
-        if not key and not (text or "").strip(" "):
-            break
-        if not METADATA_KEY.fullmatch(key):
-            raise BadRequest(f"Upload-Metadata has a key {shown(key)}; it must be visible ASCII")
-        if key in metadata:
-            raise BadRequest(f"Upload-Metadata has {shown(key)} twice; once is enough")
-        try:
-            metadata[key] = base64.b64decode(value, validate=True).decode("utf-8", "replace")
-        except ValueError as exc:
-            raise BadRequest(
-                f"Upload-Metadata: the value of {shown(key)} is {shown(value)}; it must be Base64"
-            ) from exc
-    return metadata
 
 
 def _parse_parts(concat: str) -> list[str]:

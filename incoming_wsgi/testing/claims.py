@@ -364,3 +364,17 @@ class ClaimsContract:
         assert store.may_write(older, 0, 2)
         after = store.record_ranges(older, [(0, 8)], changes_nothing, release=True)
         assert list(after.received) == [(0, 2 if way == "claim" else 5)]
+
+    def test_only_those_that_append_may_be_stopped(
+        self, store: TicketStore, upload: Upload
+    ) -> None:
+        other = store.claim_range(upload.id, 0, 10, changes_nothing)
+        assert not store.stop_writers(upload.id, at_once=False, appends=True)
+        append = store.claim_range(upload.id, 50, None, changes_nothing)
+        assert store.stop_writers(upload.id, at_once=False, appends=True)
+        assert store.may_write(other, 0, 10)
+        assert not store.may_write(append, 50, 60)
+        assert not store.stop_writers(upload.id, at_once=True, appends=True)
+        store.record_ranges(append, [(50, 60)], changes_nothing, release=True)
+        store.record_ranges(other, [(0, 10)], changes_nothing, release=True)
+        assert received(store, upload) == [(0, 10)]

@@ -45,7 +45,7 @@ def _near(key: int, start: int, stop: int) -> tuple[int, ...]:
 
 _TABLES = ("ranges", "synced")
 _NEAR_RANGES = _find_near("ranges", "start, stop", "<")
-_NEAR_CLAIMS = _find_near("claims", "start, stop, owner, stopped", "<")
+_NEAR_CLAIMS = _find_near("claims", "start, stop, owner, stopped, appends", "<")
 _NEIGHBOURS = {table: _find_near(table, "start, stop", "<=") for table in _TABLES}
 _INSERT = {
     table: f"INSERT INTO {table} (upload, start, stop) VALUES (?, ?, ?)" for table in _TABLES
@@ -152,7 +152,7 @@ def find_claimed(
     """What is the owner's of [start, stop), stopped or not."""
     near = connection.execute(_NEAR_CLAIMS, _near(key, start, stop))
     return [
-        (max(first, start), min(last, stop)) for first, last, whose, _ in near if whose == owner
+        (max(first, start), min(last, stop)) for first, last, whose, *_ in near if whose == owner
     ]
 
 
@@ -162,18 +162,25 @@ def is_claimed(connection: sqlite3.Connection, key: int, owner: str, start: int,
     return claim is not None and claim[1] == owner and claim[0] >= stop and not claim[2]
 
 
-def take_over(connection: sqlite3.Connection, key: int, gaps: Iterable[Range], owner: str) -> bool:
+def take_over(
+    connection: sqlite3.Connection,
+    key: int,
+    gaps: Iterable[Range],
+    owner: str,
+    *,
+    appends: bool = False,
+) -> bool:
     """Give `gaps` to the owner; whether a part of them was somebody's. He loses that for good."""
     displaced = False
     for start, stop in gaps:
         older = connection.execute(_NEAR_CLAIMS, _near(key, start, stop)).fetchall()
-        for old_start, old_stop, old_owner, stopped in older:
+        for old_start, old_stop, *old in older:
             displaced = True
             connection.execute(_DELETE["claims"], (key, old_start))
             for rest_start, rest_stop in ((old_start, start), (stop, old_stop)):
                 if rest_start < rest_stop:
-                    _insert_claim(connection, key, rest_start, rest_stop, old_owner, stopped)
-        _insert_claim(connection, key, start, stop, owner)
+                    _insert_claim(connection, key, rest_start, rest_stop, *old)
+        _insert_claim(connection, key, start, stop, owner, False, appends)
     return displaced
 
 
@@ -183,11 +190,13 @@ def _insert_claim(
     start: int,
     stop: int,
     owner: str,
-    stopped: bool = False,
+    stopped: bool,
+    appends: bool,
 ) -> None:
     connection.execute(
-        "INSERT INTO claims (upload, start, stop, owner, stopped) VALUES (?, ?, ?, ?, ?)",
-        (key, start, stop, owner, stopped),
+        "INSERT INTO claims (upload, start, stop, owner, stopped, appends)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (key, start, stop, owner, stopped, appends),
     )
 
 
@@ -199,23 +208,30 @@ def end_claims_beyond(connection: sqlite3.Connection, key: int, length: int) -> 
     )
 
 
-def find_writers(connection: sqlite3.Connection, key: int) -> tuple[bool, bool]:
+def find_writers(
+    connection: sqlite3.Connection, key: int, *, appends: bool = False
+) -> tuple[bool, bool]:
     """Whether there are claims under which somebody may still record, and whether there are some
-    under which he may also write."""
+    under which he may also write. `appends`: of those alone that append; so for all of these."""
     rows = connection.execute(
-        "SELECT DISTINCT stopped FROM claims WHERE upload = ? AND owner != ''", (key,)
+        "SELECT DISTINCT stopped FROM claims WHERE upload = ? AND owner != '' AND appends >= ?",
+        (key, appends),
     ).fetchall()
     return bool(rows), (False,) in rows
 
 
-def stop_claims(connection: sqlite3.Connection, key: int) -> None:
-    connection.execute("UPDATE claims SET stopped = TRUE WHERE upload = ?", (key,))
+def stop_claims(connection: sqlite3.Connection, key: int, *, appends: bool = False) -> None:
+    connection.execute(
+        "UPDATE claims SET stopped = TRUE WHERE upload = ? AND appends >= ?", (key, appends)
+    )
 
 
-def revoke_claims(connection: sqlite3.Connection, key: int) -> None:
+def revoke_claims(connection: sqlite3.Connection, key: int, *, appends: bool = False) -> None:
     """They are nobody's then, but there: whoever comes next has to wait for those who are still
     writing."""
-    connection.execute("UPDATE claims SET owner = '' WHERE upload = ?", (key,))
+    connection.execute(
+        "UPDATE claims SET owner = '' WHERE upload = ? AND appends >= ?", (key, appends)
+    )
 
 
 def release_claims(

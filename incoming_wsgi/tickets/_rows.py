@@ -53,7 +53,7 @@ _INSERT_UPLOAD = (
 _VALUES = attrgetter(*COLUMNS)
 _STATES = {state.value: state for state in UploadState}  # a tenth of what the class takes
 _NOTHING = RangeSet()
-_TRUTHS = ("remove_file_when_finished", "wants_sha256", "more_may_come", "notified")
+_TRUTHS = ("remove_file_when_finished", "wants_sha256", "length_deferred", "notified")
 
 Row = tuple[Any, ...]
 Follow = Callable[[Upload], "Then | None"]

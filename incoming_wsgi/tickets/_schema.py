@@ -132,7 +132,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE uploads ADD COLUMN expected_sha256 TEXT",
         "ALTER TABLE uploads ADD COLUMN sha256 TEXT",
         "ALTER TABLE uploads ADD COLUMN metadata TEXT",
-        "ALTER TABLE uploads ADD COLUMN more_may_come INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE uploads ADD COLUMN length_deferred INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE uploads ADD COLUMN concat TEXT",
         "ALTER TABLE uploads ADD COLUMN part_of TEXT",
         "ALTER TABLE uploads ADD COLUMN parts TEXT",
@@ -140,6 +140,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX uploads_by_parts ON uploads (parts) WHERE parts IS NOT NULL",
         # Who has such a claim may record what he has written, and write nothing more.
         "ALTER TABLE claims ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0",
+        # Of a request that goes on to the end of the file, whatever that will be.
+        "ALTER TABLE claims ADD COLUMN appends INTEGER NOT NULL DEFAULT 0",
     ),
 )
 

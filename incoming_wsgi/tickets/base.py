@@ -208,10 +208,11 @@ class TicketStore(ABC):
         It is not when the upload takes no bytes any more, or its writers have been stopped."""
 
     @abstractmethod
-    def stop_writers(self, upload_id: str, *, at_once: bool) -> bool:
-        """Nothing more may be written under the claims that there are. Those who have them may
-        still record what they have written, unless `at_once`. Newer claims displace them as ever.
-        Whether there are any that may still record. Raises UploadNotFound."""
+    def stop_writers(self, upload_id: str, *, at_once: bool, appends: bool = False) -> bool:
+        """Nothing more may be written under the claims that there are; with `appends`, under those
+        that were to reach the end (`stop` None). Those who have them may still record what they
+        have written, unless `at_once`. Newer claims displace them as ever. Whether there are any
+        that may still record. Raises UploadNotFound."""
 
     @abstractmethod
     def record_ranges(

@@ -210,6 +210,7 @@ class SQLiteTicketStore(TicketStore):
                 connection.durable = upload.state in MUST_LAST
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
             upload = apply(connection, key, upload, Event.STORE, decide, admit=admit)
+            appends = stop is None
             if stop is None:
                 stop = MAX_LENGTH if upload.length is None else upload.length
             is_first = not row[BYTES_RECEIVED] and start < stop
@@ -218,7 +219,7 @@ class SQLiteTicketStore(TicketStore):
                 return WriteClaim(loaded(upload), owner="", gaps=(), displaced=False)
             # It says where the claim stands: `may_write` is asked for each block.
             owner = f"{key}-{new_token()}"
-            displaced = take_over(connection, key, gaps, owner)
+            displaced = take_over(connection, key, gaps, owner, appends=appends)
             if isinstance(upload.received, StoredRanges):
                 upload.received.read_later(lambda: self._find_ranges(upload_id))
             return WriteClaim(upload, owner, gaps, displaced)
@@ -234,17 +235,17 @@ class SQLiteTicketStore(TicketStore):
         with self._database.using() as connection:
             return is_claimed(connection, int(key), claim.owner, start, stop)
 
-    def stop_writers(self, upload_id: str, *, at_once: bool) -> bool:
+    def stop_writers(self, upload_id: str, *, at_once: bool, appends: bool = False) -> bool:
         with self._database.using() as connection:
             key = load_row(connection, upload_id)[KEY]
-            may_record, may_write = find_writers(connection, key)
+            may_record, may_write = find_writers(connection, key, appends=appends)
         if not may_write and not (may_record and at_once):
             return may_record
         with self._database.writing() as connection:
             if at_once:
-                revoke_claims(connection, key)
+                revoke_claims(connection, key, appends=appends)
             else:
-                stop_claims(connection, key)
+                stop_claims(connection, key, appends=appends)
         return not at_once
 
     def record_ranges(

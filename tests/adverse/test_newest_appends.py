@@ -15,6 +15,7 @@ import pytest
 import requests
 from rivals import (
     RawAppend,
+    RawPut,
     Rival,
     append_headers,
     claims_of,
@@ -31,7 +32,7 @@ KIB = 1024
 FIRST_BLOCK = 64 * KIB
 CONTENT = random.Random(22).randbytes(600 * KIB)
 LIE = lie_about(CONTENT)
-OVER = [(0, None), (400, "incomplete_body"), (409, "superseded")]  # closed, cut off, or told
+OVER = [(0, None), (409, "request_ended"), (409, "superseded")]  # closed, ended, or told
 
 anywhere = pytest.mark.parametrize("where", ["another process", "the same process"])
 
@@ -50,8 +51,10 @@ def begin(rival: Rival, callback: str) -> str:
     return path
 
 
-def ask(rival: Rival, path: str) -> int:
-    headers = {"Tus-Resumable": "1.0.0"}
+MARKED = {"Tus-Resumable": "1.0.0"}
+
+
+def ask(rival: Rival, path: str, headers=MARKED) -> int:
     answer = requests.head(rival.server.url + path, headers=headers, timeout=25)
     assert answer.status_code == 200
     return int(answer.headers["Upload-Offset"])
@@ -88,6 +91,43 @@ def test_what_a_stalled_request_has_brought_to_this_process_counts(folder, pair,
     assert ask(left, path) == FIRST_BLOCK + 1
     assert older.answer() in OVER
     assert append(right, path, FIRST_BLOCK + 1).status_code == 204
+    check_delivered(app, folder, right, path)
+
+
+@anywhere
+def test_an_offset_that_is_told_to_anybody_stays_true(folder, pair, app, where):
+    """A client of the draft need not say that it is one."""
+    left, right = pair
+    path = begin(left, app.url)
+    older = stall(folder, left, path, CONTENT)
+    offset = ask(right if where == "another process" else left, path, {})
+    older.send_if_possible(CONTENT[FIRST_BLOCK + 1 :])
+    assert older.answer() in OVER
+    assert append(right, path, offset).status_code == 204
+    check_delivered(app, folder, right, path)
+
+
+def test_who_does_not_ask_for_the_offset_ends_nobody(folder, pair, app):
+    left, right = pair
+    path = begin(left, app.url)
+    older = stall(folder, left, path, CONTENT)
+    assert state_of(right, path)["state"] == "UPLOADING"
+    etag = {"If-None-Match": '"another"'}
+    assert requests.head(right.server.url + path, headers=etag, timeout=25).status_code == 200
+    older.send(CONTENT[FIRST_BLOCK + 1 :])
+    assert older.answer() == (204, None)
+    check_delivered(app, folder, right, path)
+
+
+def test_a_native_chunk_goes_on_when_somebody_looks(folder, pair, app):
+    left, right = pair
+    path = begin(left, app.url)
+    older = RawPut(left, path, 0, len(CONTENT), length=len(CONTENT))
+    older.send(CONTENT[: FIRST_BLOCK + 1])
+    wait_until(lambda: file_of(folder, path).exists(), "the file")
+    assert requests.head(right.server.url + path, timeout=25).status_code == 200
+    older.send(CONTENT[FIRST_BLOCK + 1 :])
+    assert older.answer() == (200, None)
     check_delivered(app, folder, right, path)
 
 

@@ -4,59 +4,57 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from our_site import Site
-from servers import Server, gunicorn
+from servers import gunicorn
 from webapp import WebApp, web_app
 
 MIB = 1024 * 1024
 
-OPTIONS = ("--workers", "2")
+STANDALONE = "incoming_wsgi.wsgi:application"
+
+# One server for all tests of a module: each has a ticket and a web app of its own.
 
 
-def assert_no_trouble(server: Server) -> None:
-    """None that it saw itself; those that clients make it are none."""
-    assert [line for line in server.log.splitlines() if "internal_error" in line][:1] == []
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """Incoming on its own, under two workers."""
-    with running_site(tmp_path) as site:
-        yield site
+@pytest.fixture(scope="module")
+def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    yield from _serve(tmp_path_factory.mktemp("site"), STANDALONE)
 
 
 @pytest.fixture
-def hasty_site(tmp_path: Path) -> Iterator[Site]:
+def site(running_site: Site) -> Iterator[Site]:
+    """Incoming on its own, under two workers. It may be killed, and need not be started again."""
+    yield running_site
+    if not running_site.is_up():
+        running_site.server.kill()
+        running_site.server.start()
+
+
+@pytest.fixture(scope="module")
+def hasty_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The same, but its answers do not wait for the app as long as it takes."""
-    with running_site(tmp_path, INCOMING_COMPLETE_WAIT_S="0.5") as site:
-        yield site
+    folder = tmp_path_factory.mktemp("hasty")
+    yield from _serve(folder, STANDALONE, INCOMING_COMPLETE_WAIT_S="0.5")
 
 
-@contextmanager
-def running_site(folder: Path, **settings: str) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def creating_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A web app with Incoming inside which lets its users create uploads; see `creating_app.py`."""
+    yield from _serve(tmp_path_factory.mktemp("creating"), "creating_app:application")
+
+
+def _serve(folder: Path, application: str, **settings: str) -> Iterator[Site]:
     environ = {
         "INCOMING_STORAGE_DIR": str(folder / "storage"),
         "INCOMING_HANDOVER_RETRY_S": "0.2",
         **settings,
     }
-    application = "incoming_wsgi.wsgi:application"
-    with gunicorn(application, *OPTIONS, folder=folder, environ=environ) as server:
+    with gunicorn(application, "--workers", "2", folder=folder, environ=environ) as server:
         yield Site(server)
-        assert_no_trouble(server)
-
-
-@pytest.fixture
-def creating_site(tmp_path: Path, app: WebApp) -> Iterator[Site]:
-    """A web app with Incoming inside which lets its users create uploads; see `creating_app.py`."""
-    environ = {"FOLDER": str(tmp_path / "creating"), "CALLBACK_URL": app.url}
-    application = "creating_app:application"
-    with gunicorn(application, *OPTIONS, folder=tmp_path, environ=environ) as server:
-        yield Site(server)
-        assert_no_trouble(server)
+        # What clients do wrong is no trouble of its own.
+        assert [line for line in server.log.splitlines() if "internal_error" in line][:1] == []
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A web app whose users' tus clients make uploads without a ticket, as the app allows each.
 
-Who they are says a header. CALLBACK_URL is told of what has arrived.
+Who they are says a header, and so does, for a test, who is told of what has arrived.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def may_create(
         raise Forbidden("no programs, please")
     return incoming.new_upload(
         owner=str(user),
-        signal_finish_url=os.environ["CALLBACK_URL"],
+        signal_finish_url=str(environ["HTTP_X_CALLBACK"]),
         remove_file_when_finished=False,
     )
 
 
 incoming = Incoming(
-    os.environ["FOLDER"],
+    os.environ["INCOMING_STORAGE_DIR"],
     authorize_creation=may_create,
     backend_api=True,
     handover_retry_s=0.2,

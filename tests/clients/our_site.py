@@ -13,7 +13,7 @@ from servers import Server
 from waiting import wait_until
 from webapp import Handover, Reply, WebApp
 
-__all__ = ["Held", "Site", "assert_delivered", "id_of"]
+__all__ = ["Held", "Site", "assert_delivered", "id_of", "user"]
 
 TIMEOUT_S = 60
 
@@ -27,6 +27,12 @@ class Site:
     def uploads(self) -> str:
         """The URL where uploads are created."""
         return f"{self.server.url}{self.prefix}/frontend/uploads/"
+
+    def is_up(self) -> bool:
+        try:
+            return requests.get(f"{self.server.url}{self.prefix}/health", timeout=TIMEOUT_S).ok
+        except requests.ConnectionError:
+            return False
 
     def new_ticket(self, callback: str, **parameters: object) -> str:
         """The URL of a new ticket; `callback` is told of the finished file, which stays."""
@@ -72,6 +78,11 @@ class Site:
             f"{count} bytes of the upload",
             TIMEOUT_S,
         )
+
+
+def user(app: WebApp) -> dict[str, str]:
+    """The headers of somebody whom `creating_app` lets create uploads."""
+    return {"X-User": "zoe", "X-Callback": app.url}
 
 
 class Held:

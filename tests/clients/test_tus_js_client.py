@@ -11,7 +11,7 @@ import base64
 import pytest
 import requests
 from js_client import PROTOCOLS, TUS, TusJs
-from our_site import assert_delivered, id_of
+from our_site import assert_delivered, id_of, user
 from proxy import tcp_proxy
 
 KIB = 1024
@@ -253,22 +253,20 @@ def test_without_a_ticket_nothing_is_created(site, file):
 @every_protocol
 def test_an_app_may_let_its_users_create(creating_site, app, file, protocol):
     options = {"protocol": protocol, "endpoint": creating_site.uploads}
-    with TusJs(
-        file, headers={"X-User": "zoe"}, metadata={"filename": "a.tar"}, **options
-    ) as client:
+    with TusJs(file, headers=user(app), metadata={"filename": "a.tar"}, **options) as client:
         outcome = client.success()
     assert_delivered(app, outcome["url"], file.read_bytes())
     assert creating_site.facts(outcome["url"])["filename"] == "a.tar"
 
 
 @pytest.mark.parametrize(
-    ("headers", "name", "text"),
-    [({}, "a.tar", "you may not upload"), ({"X-User": "zoe"}, "a.exe", "no programs, please")],
+    ("is_user", "name", "text"),
+    [(False, "a.tar", "you may not upload"), (True, "a.exe", "no programs, please")],
 )
 def test_an_app_need_not_let_everybody_create_everything(
-    creating_site, app, file, headers, name, text
+    creating_site, app, file, is_user, name, text
 ):
-    options = {"headers": headers, "metadata": {"filename": name}}
+    options = {"headers": user(app) if is_user else {}, "metadata": {"filename": name}}
     with TusJs(file, endpoint=creating_site.uploads, protocol=TUS, **options) as client:
         outcome = client.error()
         assert outcome["status"] == 403

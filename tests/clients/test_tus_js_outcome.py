@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from js_client import PROTOCOLS, TusJs
-from our_site import Held, assert_delivered, id_of
+from our_site import Held, assert_delivered, id_of, user
 from proxy import tcp_proxy
 from servers import free_port
 from webapp import reply, web_app
@@ -164,7 +164,7 @@ def test_a_created_upload_whose_refusal_was_lost_is_no_success_either(
     app.replies = [held.answer, REFUSED]
     with tcp_proxy(creating_site.server.port) as proxy:
         endpoint = creating_site.through(proxy, creating_site.uploads)
-        options = {"headers": {"X-User": "zoe"}, "protocol": protocol}
+        options = {"headers": user(app), "protocol": protocol}
         with TusJs(file, endpoint=endpoint, **options) as client:
             app.wait_for(1)
             proxy.cut()
@@ -177,7 +177,7 @@ def test_a_created_upload_is_not_made_twice_while_the_app_is_down(
     creating_site, app, file, protocol
 ):
     app.replies = [DOWN, DOWN, reply()]
-    options = {"headers": {"X-User": "zoe"}, "protocol": protocol}
+    options = {"headers": user(app), "protocol": protocol}
     with TusJs(file, endpoint=creating_site.uploads, **options) as client:
         outcome = client.success()
         assert len(client.named("request", "POST")) == 1

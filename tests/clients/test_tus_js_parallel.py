@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from js_client import DRAFT_03, DRAFT_05, TusJs
-from our_site import Held, assert_delivered, id_of
+from our_site import Held, assert_delivered, id_of, user
 from proxy import tcp_proxy
 from waiting import wait_until
 from webapp import reply
@@ -59,7 +59,7 @@ def test_parts_are_made_at_the_address_of_all_uploads(site, app, file, how):
 
 
 def test_parts_of_an_upload_that_the_app_lets_its_user_create(creating_site, app, file):
-    options = {"headers": {"X-User": "zoe"}, "parallelUploads": PARTS}
+    options = {"headers": user(app), "parallelUploads": PARTS}
     with TusJs(file, endpoint=creating_site.uploads, **options) as client:
         outcome = client.success()
     assert_delivered(app, outcome["url"], file.read_bytes())

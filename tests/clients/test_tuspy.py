@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from our_site import Held, assert_delivered, id_of
+from our_site import Held, assert_delivered, id_of, user
 from proxy import tcp_proxy
 from servers import free_port
 from tusclient.client import TusClient
@@ -120,18 +120,19 @@ def test_its_asynchronous_uploader(site, app, file):
 
 
 def test_an_app_may_let_its_users_create(creating_site, app, file):
-    sending = uploader(creating_site.uploads, file, headers={"X-User": "zoe"})
+    sending = uploader(creating_site.uploads, file, headers=user(app))
     sending.upload()
     assert_delivered(app, sending.url, file.read_bytes())
 
 
 @pytest.mark.parametrize(
-    ("headers", "name", "text"),
-    [({}, "a.tar", b"you may not"), ({"X-User": "zoe"}, "a.exe", b"no programs, please")],
+    ("is_user", "name", "text"),
+    [(False, "a.tar", b"you may not"), (True, "a.exe", b"no programs, please")],
 )
 def test_an_app_need_not_let_everybody_create_everything(
-    creating_site, app, file, headers, name, text
+    creating_site, app, file, is_user, name, text
 ):
+    headers = user(app) if is_user else {}
     sending = uploader(creating_site.uploads, file, headers=headers, metadata={"filename": name})
     with pytest.raises(TusCommunicationError) as caught:
         sending.upload()

@@ -37,6 +37,7 @@ OF_OTHERS = {
     "error",
     "lease_lost",
     "not_synced",
+    "request_ended",
     "storage_error",
     "superseded",
     "ticket_store_error",
