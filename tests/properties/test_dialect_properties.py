@@ -10,8 +10,8 @@ the file, cancels it; the app takes it, fails, refuses. After every step this mu
 * what a request brought is recorded when it ends, unless a newer one, or somebody who asked for the
   offset, has stopped it; what a success says is there is there;
 * an offset that was told stays right until somebody else brings bytes;
-* the length, and whether more may come, are what was said; the upload is complete when they say so
-  and nothing is missing, and not before;
+* the length is what was said, and the upload is complete when nothing of it is missing, and not
+  before;
 * the app gets each file whole, and takes it once.
 
 In the end each upload can be finished from the offset that is told.
@@ -75,7 +75,7 @@ class File:
     id: str
     length: int | None
     limit: int = MOST  # of the ticket
-    more: bool = False  # may come, though the length be reached
+    deferred: bool = False  # somebody has said that he will say how long it is
     state: UploadState = CREATED
     reason: str | None = None
     recorded: set[int] = field(default_factory=set)
@@ -96,7 +96,7 @@ class File:
 
     @property
     def is_whole(self) -> bool:
-        return self.length == len(self.recorded) and not self.more
+        return self.length == len(self.recorded)
 
     @property
     def outcome(self) -> int | None:
@@ -306,7 +306,7 @@ class Dialects(RuleBasedStateMachine):
 
     def begin(self, sending: Sending) -> None:
         file, worker = sending.file, sending.worker
-        before = (file.length, file.more)
+        before = (file.length, file.deferred)
         self.sendings.append(sending)
         others = [one for one in self.sendings if one.file is file and one is not sending]
         self.expect(sending)
@@ -317,8 +317,8 @@ class Dialects(RuleBasedStateMachine):
                 other.disturbed = True
             # The claim may have been made or not.
             upload = self.store.find(file.id)
-            assert (upload.length, upload.more_may_come) in (before, (file.length, file.more))
-            file.length, file.more = upload.length, upload.more_may_come
+            assert (upload.length, upload.length_deferred) in (before, (file.length, file.deferred))
+            file.length, file.deferred = upload.length, upload.length_deferred
             file.told = None
         elif sending.refused is None:
             file.told = None
@@ -390,7 +390,7 @@ class Dialects(RuleBasedStateMachine):
         elif file.length is None and sending.length > file.limit:
             sending.refused = {413}
         else:
-            file.length, file.more = sending.length, False
+            file.length, file.deferred = sending.length, False
 
     def expect_creation(self, sending: Sending) -> None:
         file = sending.file
@@ -407,7 +407,7 @@ class Dialects(RuleBasedStateMachine):
             sending.refused = {413}
             return
         if file.state in TAKES_BYTES and (length is not None or file.state is CREATED):
-            file.length, file.more = length, length is None
+            file.length, file.deferred = length, length is None
         if file.state not in TAKES_BYTES or file.is_whole:
             sending.is_dropped = True
         elif sending.dialect is TUS or sending.size or sending.is_all:
@@ -416,13 +416,10 @@ class Dialects(RuleBasedStateMachine):
     def expect_append(self, sending: Sending) -> None:
         file = sending.file
         end, known = sending.end, file.length
-        if sending.dialect is TUS:
-            more = file.more and known is None and sending.length is None
-            if known is None and sending.length is None and not more:
-                sending.refused = {400}
-                return
-        else:
-            more = not sending.is_all
+        is_said = file.deferred or known is not None or sending.length is not None
+        if sending.dialect is TUS and not is_said:
+            sending.refused = {400}
+            return
         said = {sending.length, end if sending.is_all else None, known} - {None}
         longest = known if known is not None else sending.length
         is_beyond = end is not None and longest is not None and end > longest
@@ -438,9 +435,8 @@ class Dialects(RuleBasedStateMachine):
         elif known is None and max(said | {end or 0}) > file.limit:
             sending.refused = {413}
         elif file.state in TAKES_BYTES:
-            file.length, file.more = min(said, default=None), more
-        elif sending.is_all is False:
-            sending.refused = {file.outcome or 400}
+            file.length = min(said, default=None)
+            file.deferred = file.length is None
 
     # and what comes of them
 
@@ -624,7 +620,7 @@ class Dialects(RuleBasedStateMachine):
         ends_here = actor and actor.is_all and actor.size is None and actor.is_whole
         if ends_here and actor.call.asks is None and upload.length == file.prefix:
             file.length = upload.length  # nobody could know that before
-        assert (upload.length, upload.more_may_come) == (file.length, file.more)
+        assert (upload.length, upload.length_deferred) == (file.length, file.deferred)
         assert file.length is None or file.end <= file.length
         if file.state is CANCELLED:
             assert file.cancelled
