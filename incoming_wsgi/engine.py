@@ -37,6 +37,7 @@ from .errors import (
     FileChanged,
     FileTooLarge,
     InconsistentLength,
+    OffsetMismatch,
     RangeNotSatisfiable,
     WrongSecret,
     WrongState,
@@ -178,13 +179,14 @@ class Engine:
 
         An upload whose length was unknown has this one from now on. With `file_tag` only as long as
         the upload still has it: another page may have declared another file. Raises
-        RangeNotSatisfiable, FileChanged, FileTooLarge, TypeNotAllowed, StorageFull, UploadGone
-        before a block is read, and what `Receiving.receive` raises.
+        RangeNotSatisfiable, FileChanged, InconsistentLength, FileTooLarge, TypeNotAllowed,
+        StorageFull, UploadGone before a block is read, and what `Receiving.receive` raises.
         """
 
         def decide(upload: Upload) -> Mapping[str, Any]:
             check_can_be_written(upload)
             if upload.length is None:
+                check_not_shorter(upload, length)
                 self._admission.check_length(length, upload.max_length_bytes)
             elif upload.length != length:
                 raise FileChanged(what="length", expected=upload.length, provided=length)
@@ -250,9 +252,17 @@ class Engine:
             self._admission.check_type(upload)
             return {**changes, **self._activity(replace(upload, **changes))}
 
-        claim = self._tickets.claim_range(
-            upload_id, said.offset, None, decide, admit=self._admission.admit_length
-        )
+        def claim_rest() -> WriteClaim:
+            return self._tickets.claim_range(
+                upload_id, said.offset, None, decide, admit=self._admission.admit_length
+            )
+
+        try:
+            claim = claim_rest()
+        except OffsetMismatch:
+            # The client goes on at the offset that the answer tells: nobody may move it meanwhile.
+            self.settle(upload_id)
+            claim = claim_rest()
         stop = claim.upload.length
         if said.size is None:
             limit = self._admission.find_limit(claim.upload.max_length_bytes)

@@ -362,6 +362,23 @@ class ClaimsContract:
         after = store.record_ranges(claim, [(0, 10)], changes_nothing, release=True)
         assert list(after.received) == [(0, 20)]
 
+    @pytest.mark.parametrize("way", ["claim", "declaration"])
+    def test_a_length_that_becomes_known_ends_what_is_claimed_beyond_it(
+        self, store: TicketStore, way: str
+    ) -> None:
+        upload = new_upload()
+        store.create(upload)
+        older = store.claim_range(upload.id, 0, None, changes_nothing)
+        if way == "claim":
+            newer = store.claim_range(upload.id, 2, 5, set_length(5))
+            assert newer.gaps == ((2, 5),)
+        else:
+            store.transition(upload.id, Event.DECLARE, set_length(5))
+        assert not store.may_write(older, 5, 8)
+        assert store.may_write(older, 0, 2)
+        after = store.record_ranges(older, [(0, 8)], changes_nothing, release=True)
+        assert list(after.received) == [(0, 2 if way == "claim" else 5)]
+
     def test_those_that_append_can_be_told_from_others(
         self, store: TicketStore, upload: Upload
     ) -> None:

@@ -173,7 +173,8 @@ class TicketStore(ABC):
 
         With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
         lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can
-        be missing any more ends all write claims. Returns the upload as it is now. WrongState when
+        be missing any more ends all write claims, and a length that was not known before what is
+        claimed beyond it. Returns the upload as it is now. WrongState when
         the table has no way.
         """
 

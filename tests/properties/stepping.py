@@ -95,8 +95,9 @@ class Answer:
     """Of a WSGI app."""
 
     def __init__(self, app: Any, request: Request) -> None:
-        status, _, pieces = request.call_application(app)
+        status, headers, pieces = request.call_application(app)
         self.status = int(status.split()[0])
+        self.headers = {name.lower(): value for name, value in headers}
         self.body = b"".join(pieces)
 
 
@@ -135,8 +136,20 @@ class Worker:
         return Stepped(lambda: getattr(self.incoming, method)(*args, **kwargs))
 
     def put(self, upload_id: str, length: int, headers: dict[str, str]) -> Stepped:
-        request = Request.blank(f"/frontend/uploads/{upload_id}", method="PUT", headers=headers)
-        request.environ.update({"wsgi.input": Input(), "CONTENT_LENGTH": str(length)})
+        return self.send("PUT", upload_id, length, headers)
+
+    def send(
+        self, method: str, upload_id: str, length: int | None, headers: dict[str, str]
+    ) -> Stepped:
+        """Without a length it comes in chunks, of which the server knows the end."""
+        request = Request.blank(f"/frontend/uploads/{upload_id}", method=method, headers=headers)
+        request.environ["wsgi.input"] = Input()
+        if length is None:
+            request.environ.pop("CONTENT_LENGTH", None)
+            request.environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+            request.environ["wsgi.input_terminated"] = True
+        else:
+            request.environ["CONTENT_LENGTH"] = str(length)
         return Stepped(lambda: Answer(self.incoming, request))
 
     def request(self, method: str, upload_id: str, **more: Any) -> Stepped:
