@@ -6,7 +6,9 @@ disk; then a chunk is refused, and nothing of what is stored is lost. A promise 
 upload, at the latest when it expires.
 
 Of a file whose length is not known each request asks for what there will be at its end; one that
-does not know that either is let in until it meets a limit, as that was when it began.
+does not know that either is let in until it meets a limit, as that was when it began. That is no
+promise: what such requests bring counts when it is recorded, so those that come at the same time
+may go beyond a limit together, by what they have under way.
 """
 
 from __future__ import annotations
