@@ -4,11 +4,17 @@ Room is promised when a length is declared: what the uploads that are on their w
 counts as if it were there. So whoever was let in will find room, unless somebody else fills the
 disk; then a chunk is refused, and nothing of what is stored is lost. A promise ends with its
 upload, at the latest when it expires.
+
+Of a file whose length is not known each request asks for what there will be at its end; one that
+does not know that either is let in until it meets a limit, as that was when it began. That is no
+promise: what such requests bring counts when it is recorded, so those that come at the same time
+may go beyond a limit together, by what they have under way.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from .config import Settings
 from .errors import FileTooLarge, StorageFull, TooManyUploads, TypeNotAllowed
@@ -17,7 +23,7 @@ from .storage.base import Storage
 from .tickets.base import Usage
 from .uploads import MAX_LENGTH, Upload
 
-__all__ = ["MAX_PARTS", "Admission"]
+__all__ = ["MAX_PARTS", "Admission", "Allowance"]
 
 log = logging.getLogger("incoming_wsgi")
 
@@ -63,33 +69,65 @@ class Admission:
         limit = self._settings.max_owner_uploads
         if limit is not None and upload.owner is not None and usage.owner_open >= limit:
             raise TooManyUploads(open_uploads=usage.owner_open, max_owner_uploads=limit)
-        if upload.length is not None:
-            self.admit_length(upload, usage)
+        self.admit_length(upload, usage)
 
     def admit_part(self, upload: Upload, usage: Usage) -> None:
         """The same for a part, which does not count beside the ticket that its owner has for the
         whole file: a ticket has a limited number of them."""
         if usage.part_count >= MAX_PARTS:
             raise TooManyUploads(open_uploads=usage.part_count, max_owner_uploads=MAX_PARTS)
-        if upload.length is not None:
-            self.admit_length(upload, usage)
+        self.admit_length(upload, usage)
 
     def admit_length(self, upload: Upload, usage: Usage) -> None:
         """Raises StorageFull if there is no room for all of it beside what was promised before, and
-        FileTooLarge for a part if all those of its ticket are longer together than that allows."""
-        assert upload.length is not None
-        if upload.part_of is not None:
-            self.check_length(upload.length + usage.part_bytes, upload.max_length_bytes)
-        settings = self._settings
-        _check_room("max_total_bytes", upload.length, settings.max_total_bytes, usage.total_bytes)
+        FileTooLarge for a part if all those of its ticket are longer together than that allows.
+
+        A length that is not known needs no room yet: that is for the bytes to ask for.
+        """
+        if upload.length is not None:
+            self.find_allowance(upload, usage).check(upload.length)
+
+    def find_allowance(self, upload: Upload, usage: Usage) -> Allowance:
+        """How many bytes there may be of an upload, as things are now."""
+        settings, room = self._settings, self._storage.find_room()
+        # The ticket's length, if it is known, is that of all parts together.
+        total_bytes = usage.total_bytes - usage.ticket_bytes
+        owner_bytes = usage.owner_bytes - usage.ticket_bytes
+        rooms = [("max_total_bytes", settings.max_total_bytes, total_bytes)]
         if upload.owner is not None:
-            _check_room(
-                "max_owner_bytes", upload.length, settings.max_owner_bytes, usage.owner_bytes
-            )
-        missing = upload.length - upload.received.total_bytes
-        room = self._storage.find_room()
-        if room is not None and missing > 0:
-            _check_room("the disk", missing, room.free, usage.promised_bytes)
+            rooms.append(("max_owner_bytes", settings.max_owner_bytes, owner_bytes))
+        stored = upload.received.total_bytes
+        if room is not None:
+            # What is stored is not free any more.
+            rooms.append(("the disk", room.free + stored, usage.promised_bytes))
+        return Allowance(
+            stored=stored,
+            part_bytes=usage.part_bytes,
+            limit=self.find_limit(upload.max_length_bytes),
+            rooms=tuple(rooms),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many bytes there may be of one upload, as things were at one moment."""
+
+    stored: int
+    part_bytes: int
+    limit: int
+    rooms: tuple[tuple[str, int | None, int], ...]
+    """What sets a limit, the limit, and how much others have of it."""
+
+    def check(self, extent: int) -> None:
+        """Raises FileTooLarge if a file of `extent` bytes, or all parts of a ticket, are longer
+        than it allows, and StorageFull if there is no room. There is for what is stored."""
+        if extent <= self.stored:
+            return
+        length = extent + self.part_bytes
+        if length > self.limit:
+            raise FileTooLarge(length=length, max_length_bytes=self.limit)
+        for what, limit, taken in self.rooms:
+            _check_room(what, extent, limit, taken)
 
 
 def _check_room(what: str, needed: int, limit: int | None, taken: int) -> None:

@@ -90,12 +90,7 @@ class Concatenation:
             notified=True,
             due_at=at + (ticket.idle_timeout_s or self._settings.idle_timeout_s),
         )
-
-        def admit(part: Upload, usage: Usage) -> None:
-            # The ticket's length, if it is known, is that of all parts together.
-            self._admission.admit_part(part, _counted_once(part, usage, ticket.length or 0))
-
-        self._tickets.create(part, admit=admit)
+        self._tickets.create(part, admit=self._admission.admit_part)
         log.info("upload=%s event=created part_of=%s", log_id(part.id), log_id(ticket.id))
         return part
 

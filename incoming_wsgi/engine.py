@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from .admission import Admission
+from .admission import Admission, Allowance
 from .agreement import (
     Append,
     Declaration,
@@ -48,7 +48,7 @@ from .outcomes import Outcomes
 from .receiving import Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Piped, Storage
-from .tickets.base import TicketStore, WriteClaim
+from .tickets.base import TicketStore, Usage, WriteClaim
 from .uploads import (
     ChunkDigest,
     Upload,
@@ -241,6 +241,7 @@ class Engine:
         StorageFull, UploadGone, Forbidden before a block is read, and what `Receiving.receive`
         raises.
         """
+        allowance: Allowance | None = None  # the length was known before, and was let in
 
         def decide(upload: Upload) -> Mapping[str, Any]:
             check_can_be_written(upload)
@@ -252,10 +253,13 @@ class Engine:
             self._admission.check_type(upload)
             return {**changes, **self._activity(replace(upload, **changes))}
 
+        def admit(upload: Upload, usage: Usage) -> None:
+            nonlocal allowance
+            allowance = self._admission.find_allowance(upload, usage)
+            allowance.check(said.end or 0 if upload.length is None else upload.length)
+
         def claim_rest() -> WriteClaim:
-            return self._tickets.claim_range(
-                upload_id, said.offset, None, decide, admit=self._admission.admit_length
-            )
+            return self._tickets.claim_range(upload_id, said.offset, None, decide, admit=admit)
 
         try:
             claim = claim_rest()
@@ -263,10 +267,8 @@ class Engine:
             # The client goes on at the offset that the answer tells: nobody may move it meanwhile.
             self.settle(upload_id)
             claim = claim_rest()
-        stop = claim.upload.length
         if said.size is None:
-            limit = self._admission.find_limit(claim.upload.max_length_bytes)
-            blocks = _up_to(limit if stop is None else stop, said.offset, blocks)
+            blocks = _up_to(claim.upload.length, allowance, said.offset, blocks)
         upload = self._receive(claim, said.offset, blocks, digest)
         is_all = said.is_last and said.size is None
         return self._announce(self._end_here(upload) if is_all else upload)
@@ -414,12 +416,17 @@ def _may_be_the_last(claim: WriteClaim) -> bool:
     return is_all and not upload.is_part
 
 
-def _up_to(stop: int, start: int, blocks: Iterable[Block | Piped]) -> Iterator[Block | Piped]:
-    """Raises FileTooLarge instead of a block that goes beyond `stop`."""
+def _up_to(
+    stop: int | None, allowance: Allowance | None, start: int, blocks: Iterable[Block | Piped]
+) -> Iterator[Block | Piped]:
+    """Raises FileTooLarge instead of a block that goes beyond `stop`, and what `allowance` raises
+    instead of one that goes beyond that."""
     position = start
     for block in blocks:
         position += len(block)
-        if position > stop:
+        if stop is not None and position > stop:
             raise FileTooLarge(length=position, max_length_bytes=stop)
+        if allowance is not None:
+            allowance.check(position)
         yield block
         del block  # see `Body.blocks`

@@ -514,6 +514,54 @@ def test_a_database_of_form_3_is_brought_to_the_present_form_and_counted(tmp_pat
     store.close()
 
 
+def test_a_database_of_form_4_counts_what_is_stored_of_unknown_lengths_from_now_on(tmp_path):
+    path = tmp_path / "incoming.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "database_form_4.sql").read_text())
+
+    def ident(number: int) -> str:
+        return f"00000000-0000-4000-8000-{number:012d}"
+
+    def usages() -> dict[str, tuple[int, int]]:
+        told = {owner: usage_for(store, owner) for owner in ("ann", "bob", "cid", "eve")}
+        return {owner: (usage.owner_bytes, usage.owner_open) for owner, usage in told.items()}
+
+    store = SQLiteTicketStore(path, boot_id=ident(1))
+    store.prepare()
+    longest = 2**63 - 1
+    total, promised = 100 + 7 + 14 + longest + 50, 60 + longest
+    assert usage_for(store, None) == Usage(total, 0, promised, 0)
+    assert usages() == {"ann": (107, 2), "bob": (longest + 50, 1), "cid": (0, 0), "eve": (0, 1)}
+    # From here on it is as in any other database.
+    with closing(sqlite3.connect(path, isolation_level=None)) as older:
+        older.execute("INSERT INTO ranges (upload, start, stop) VALUES (2, 7, 10)")
+    claim = store.claim_range(ident(6), 0, None, changes_nothing)
+    store.record_ranges(claim, [(0, 5)], changes_nothing, release=True)
+    claim = store.claim_range(ident(1), 0, None, changes_nothing)
+    store.record_ranges(claim, [(40, 90)], changes_nothing, release=True)
+    assert usage_for(store, None) == Usage(total + 8, 0, promised - 50, 0)
+    assert usages() == {"ann": (110, 2), "bob": (longest + 50, 1), "cid": (0, 0), "eve": (5, 1)}
+    store.transition(ident(2), Event.CANCEL, changes_nothing)
+    store.transition(ident(3), Event.STORE, lambda _: {"length": 100})
+    assert usage_for(store, "ann") == Usage(total + 8 - 10 + 86, 100, promised - 50 + 86, 1)
+    store.close()
+
+
+def test_growth_of_a_file_of_known_length_is_counted_in_one_row(store):
+    """The owner's row says the same before and after, so it is left alone."""
+    upload = new_upload(length=100, owner="ann")
+    store.create(upload)
+    with store._database.using() as connection:
+        connection.execute(
+            "CREATE TRIGGER leave_alone BEFORE UPDATE ON owner_usage"
+            " BEGIN SELECT RAISE(ABORT, 'touched'); END"
+        )
+    claim = store.claim_range(upload.id, 0, 100, changes_nothing)
+    store.record_ranges(claim, [(0, 40)], changes_nothing, release=False)
+    store.record_ranges(claim, [(40, 100)], changes_nothing, release=True)
+    assert usage_for(store, "ann") == Usage(100, 100, 0, 1)
+
+
 def test_what_a_process_of_an_older_version_still_writes_is_counted(store):
     """When the new version starts, those of the old may have requests to end."""
     upload = new_upload(length=100)

@@ -229,3 +229,22 @@ class PartsContract:
         assert (asked.usage.part_bytes, asked.usage.part_count) == (2**62 + 7, 2)
         store.create(new_upload(), admit=asked)
         assert asked.usage == Usage(2**62 + 9 + 7 + 1000, 0, 4 + 7, 0)
+
+    def test_the_usage_of_a_part_knows_what_its_ticket_is_counted_for(
+        self, store: TicketStore
+    ) -> None:
+        final = new_upload(length=100, owner="ann")
+        store.create(final)
+        part = new_upload(concat="partial", part_of=final.id, owner="ann")
+        asked = Asked()
+        store.create(part, admit=asked)
+        assert asked.usage == Usage(100, 100, 100, 1, ticket_bytes=100)
+        claim = store.claim_range(part.id, 0, None, changes_nothing, admit=asked)
+        store.record_ranges(claim, [(0, 60)], changes_nothing, release=True)
+        assert asked.usage == Usage(100, 100, 100, 1, ticket_bytes=100)
+        other = new_upload(concat="partial", part_of=final.id, owner="ann")
+        store.create(other, admit=asked)
+        assert asked.usage == Usage(160, 160, 100, 2, 60, 1, ticket_bytes=100)
+        store.transition(final.id, Event.CANCEL, changes_nothing)
+        store.claim_range(other.id, 0, None, changes_nothing, admit=asked)
+        assert asked.usage == Usage(60, 60, 0, 1, 60, 1)

@@ -33,7 +33,7 @@ def changes_nothing(_: Upload) -> Mapping[str, Any]:
     return {}
 
 
-def set_length(length: int) -> Callable[[Upload], Mapping[str, Any]]:
+def set_length(length: int | None) -> Callable[[Upload], Mapping[str, Any]]:
     return lambda _: {"length": length}
 
 
@@ -42,6 +42,13 @@ def store_range(
 ) -> None:
     claim = store.claim_range(upload.id, start, stop, changes_nothing)
     store.record_ranges(claim, claim.gaps, changes_nothing, release=True, synced=synced)
+
+
+def new_upload_in(store: TicketStore) -> Upload:
+    """Of an unknown length, and nobody's."""
+    upload = new_upload()
+    store.create(upload)
+    return upload
 
 
 def object_to_all(_: Upload, __: Usage) -> None:
@@ -53,10 +60,12 @@ class Asked:
 
     def __init__(self) -> None:
         self.lengths: list[int | None] = []
+        self.received: list[int] = []
         self.usage: Usage | None = None
 
     def __call__(self, upload: Upload, usage: Usage) -> None:
         self.lengths.append(upload.length)
+        self.received.append(upload.received.total_bytes)
         self.usage = usage
 
 
@@ -78,15 +87,33 @@ class UpkeepContract:
             store.claim_range(upload.id, 0, 5, set_length(5), admit=object_to_all)
         assert store.load(upload.id) == upload
 
-    def test_only_a_length_that_is_new_is_to_be_admitted(self, store: TicketStore) -> None:
+    def test_of_the_known_lengths_only_one_that_is_new_is_to_be_admitted(
+        self, store: TicketStore
+    ) -> None:
+        upload = new_upload()
+        store.create(upload)
+        asked = Asked()
+        store.transition(upload.id, Event.DECLARE, set_length(5), admit=asked)
+        store.transition(upload.id, Event.DECLARE, set_length(5), admit=asked)
+        store.claim_range(upload.id, 0, 5, set_length(5), admit=asked)
+        store.claim_range(upload.id, 0, 5, set_length(7), admit=asked)
+        assert asked.lengths == [5, 7]
+
+    def test_as_long_as_the_length_is_unknown_every_change_is_to_be_admitted(
+        self, store: TicketStore
+    ) -> None:
         upload = new_upload()
         store.create(upload)
         asked = Asked()
         store.transition(upload.id, Event.DECLARE, changes_nothing, admit=asked)
-        store.transition(upload.id, Event.DECLARE, set_length(5), admit=asked)
-        store.transition(upload.id, Event.DECLARE, set_length(5), admit=asked)
-        store.claim_range(upload.id, 0, 5, set_length(5), admit=asked)
-        assert asked.lengths == [5]
+        claim = store.claim_range(upload.id, 0, None, changes_nothing, admit=asked)
+        store.record_ranges(claim, [(0, 4)], changes_nothing, release=True)
+        store.claim_range(upload.id, 4, None, changes_nothing, admit=asked)
+        assert asked.lengths == [None, None, None]
+        assert asked.received == [0, 0, 4]
+        with pytest.raises(StorageFull):
+            store.claim_range(upload.id, 4, None, lambda _: {"reason": "x"}, admit=object_to_all)
+        assert store.load(upload.id).reason is None
 
     def test_usage_is_what_all_others_have_and_lack(self, store: TicketStore) -> None:
         for length, owner in ((100, "ann"), (200, "bob"), (None, "ann")):
@@ -111,6 +138,58 @@ class UpkeepContract:
             promised_bytes=100 + 200 + 700,
             owner_open=3,
         )
+
+    def test_of_a_file_of_unknown_length_is_counted_what_is_stored(
+        self, store: TicketStore
+    ) -> None:
+        asked = Asked()
+
+        def usage() -> Usage | None:
+            with pytest.raises(StorageFull):
+                store.create(new_upload(owner="ann"), admit=refused)
+            return asked.usage
+
+        def refused(upload: Upload, usage: Usage) -> None:
+            asked(upload, usage)
+            raise StorageFull("no room")
+
+        upload = new_upload(owner="ann")
+        store.create(upload)
+        assert usage() == Usage(0, 0, 0, 1)
+        store_range(store, upload, 0, 2**40)
+        store_range(store, new_upload_in(store), 0, 3)
+        store_range(store, upload, 2**40, 2**40 + 30)
+        assert usage() == Usage(2**40 + 33, 2**40 + 30, 0, 1)
+        store.forget_unsynced(upload.id)
+        assert usage() == Usage(3, 0, 0, 1)
+        store_range(store, upload, 0, 20)
+        claim = store.claim_range(upload.id, 20, None, changes_nothing, admit=asked)
+        assert asked.usage == Usage(3, 0, 0, 0)
+        # The length, with the last bytes.
+        store.record_ranges(claim, [(20, 25)], set_length(25), release=True)
+        assert usage() == Usage(28, 25, 0, 1)
+        store.transition(upload.id, Event.COMPLETE, changes_nothing)
+        assert usage() == Usage(28, 25, 0, 0)
+        store.transition(upload.id, Event.FINISH, changes_nothing)
+        assert usage() == Usage(3, 0, 0, 0)
+
+    def test_a_length_that_becomes_known_or_is_taken_back_is_counted_once(
+        self, store: TicketStore
+    ) -> None:
+        upload = new_upload_in(store)
+        store_range(store, upload, 0, 20)
+        asked = Asked()
+        for length, expected in (
+            (100, Usage(100, 0, 80, 0)),
+            (None, Usage(20, 0, 0, 0)),
+            (20, Usage(20, 0, 0, 0)),
+        ):
+            store.transition(upload.id, Event.STORE, set_length(length))
+            store.create(new_upload(), admit=asked)
+            assert asked.usage == expected
+        store.transition(upload.id, Event.CANCEL, changes_nothing)
+        store.create(new_upload(), admit=asked)
+        assert asked.usage == Usage(0, 0, 0, 0)
 
     def test_an_upload_without_an_owner_shares_with_nobody(self, store: TicketStore) -> None:
         store.create(new_upload(length=100))

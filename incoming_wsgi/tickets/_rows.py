@@ -132,7 +132,7 @@ def apply(
     of what `follow` returns come after the event, one after the other, and the lease is then what
     it says: all of that is one change of the row."""
     upload, changes = _step(before, event, decide)
-    if admit and upload.length not in (None, before.length):
+    if admit and (upload.length is None or upload.length != before.length):
         usage = find_usage(connection, before.owner, before.part_of)
         admit(upload, without(usage, before))
     columns = {**changes, **(also or {})}

@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import TicketStoreError
-from ._usage import COUNT_USAGE
+from ._usage import COUNT_UNKNOWN_LENGTHS, COUNT_USAGE
 
 __all__ = ["MIGRATIONS", "migrate"]
 
@@ -142,6 +142,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE claims ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0",
         # Of a request that goes on to the end of the file, whatever that will be.
         "ALTER TABLE claims ADD COLUMN appends INTEGER NOT NULL DEFAULT 0",
+        *COUNT_UNKNOWN_LENGTHS,
     ),
 )
 

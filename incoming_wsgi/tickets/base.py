@@ -63,11 +63,11 @@ class Usage:
     """What all other uploads take whose file is here or still to come."""
 
     total_bytes: int
-    """Their lengths, as far as they are known."""
+    """Their lengths, or what is stored of those whose length is not known."""
     owner_bytes: int
     """The same of those that have the same owner; 0 for an upload without one."""
     promised_bytes: int
-    """What is still missing of those that are on their way."""
+    """What is still missing of those that are on their way, as far as their length is known."""
     owner_open: int
     """How many of the owner's are on their way, or tickets that nobody has used yet."""
     part_bytes: int = 0
@@ -75,10 +75,14 @@ class Usage:
     those whose length is not known; 0 for an upload that is no part of any."""
     part_count: int = 0
     """How many these are."""
+    ticket_bytes: int = 0
+    """What of the totals is the ticket itself: the length of all its parts together, as far as that
+    is known; 0 for an upload that is no part of any."""
 
 
 Admit = Callable[[Upload, Usage], None]
-"""Asked within the transaction, with the upload as it would be; what it raises undoes that."""
+"""Asked within the transaction, with the upload as it would be; what it raises undoes that. As long
+as the length is unknown every request may make the upload longer: then all of them ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,7 @@ class TicketStore(ABC):
         admit: Admit | None = None,
     ) -> Upload:
         """Apply `event` of the state table together with the changes of `decide`. If they give the
-        upload a length that it did not have, `admit` may object.
+        upload a length that it did not have, or leave it without one, `admit` may object.
 
         With `lease` only as long as that lease holds (else LeaseLost). Every transition ends the
         lease, whoever has it, unless its holder wants to `keep_lease`. A state in which nothing can

@@ -186,14 +186,18 @@ def test_a_newer_append_takes_over_without_having_asked(folder, pair, app, where
     assert file_of(folder, path).read_bytes() == CONTENT
 
 
-def test_a_request_that_is_refused_ends_nobody(folder, pair, app):
+@anywhere
+def test_the_offset_of_a_refusal_stays_true(folder, pair, app, where):
     left, right = pair
     path = begin(left, app.url)
     older = stall(folder, left, path, CONTENT)
-    for rival in pair:
-        assert append(rival, path, 5).status_code == 409
-    older.send(CONTENT[FIRST_BLOCK + 1 :])
-    assert older.answer() == (204, None)
+    newer = right if where == "another process" else left
+    refusal = append(newer, path, 5)
+    assert refusal.status_code == 409
+    older.send_if_possible(CONTENT[FIRST_BLOCK + 1 :])
+    assert older.answer() in OVER
+    offset = int(refusal.headers["Upload-Offset"])
+    assert append(newer, path, offset).status_code == 204
     check_delivered(app, folder, right, path)
 
 

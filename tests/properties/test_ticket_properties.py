@@ -74,6 +74,11 @@ class Known:
     digests: set[tuple[int, int, str]] = field(default_factory=set)
     lease: str | None = None
 
+    @property
+    def counted(self) -> int:
+        """What it takes as long as it is here."""
+        return len(self.received) if self.facts.length is None else self.facts.length
+
     def apply(self, event: Event, changed: dict[str, Any], keep: str | None = None) -> None:
         state = TRANSITIONS[self.facts.state][event]
         assert state is not None
@@ -114,7 +119,7 @@ class Tickets(RuleBasedStateMachine):
         self.stores = [SQLiteTicketStore(self.path), SQLiteTicketStore(self.path, durable=True)]
         for store in self.stores:
             store.prepare()
-        self.create(0, 0.0, None, None)
+        self.create(0, 0.0, None, None, LENGTH)
 
     def teardown(self) -> None:
         for store in self.stores:
@@ -136,9 +141,12 @@ class Tickets(RuleBasedStateMachine):
         due_at=times,
         url=st.sampled_from([None, "http://app.example/"]),
         owner=st.sampled_from(OWNERS),
+        length=st.sampled_from([LENGTH, None]),
     )
-    def create(self, process: int, due_at: float, url: str | None, owner: str | None) -> None:
-        upload = new_upload(due_at=due_at, signal_finish_url=url, length=LENGTH, owner=owner)
+    def create(
+        self, process: int, due_at: float, url: str | None, owner: str | None, length: int | None
+    ) -> None:
+        upload = new_upload(due_at=due_at, signal_finish_url=url, length=length, owner=owner)
         self.stores[process].create(upload)
         self.known[upload.id] = Known(upload)
         with pytest.raises(TicketStoreError):
@@ -187,8 +195,9 @@ class Tickets(RuleBasedStateMachine):
                 change()
         else:
             before = known.facts
-            length = changed.get("length")
-            usage = [] if length in (None, before.length) else [self.usage_beside(upload_id)]
+            length = changed.get("length", before.length)
+            is_asked = length is None or length != before.length
+            usage = [self.usage_beside(upload_id)] if is_asked else []
             known.apply(event, changed, token if keep else None)
             self.check(change(), known)
             assert told == usage
@@ -370,8 +379,8 @@ class Tickets(RuleBasedStateMachine):
         open_ = [known for known in here if known.facts.state in TAKES_BYTES]
         own = [known for known in here if owner is not None and known.facts.owner == owner]
         return Usage(
-            total_bytes=sum(known.facts.length or 0 for known in here),
-            owner_bytes=sum(known.facts.length or 0 for known in own),
+            total_bytes=sum(known.counted for known in here),
+            owner_bytes=sum(known.counted for known in own),
             promised_bytes=sum(
                 known.facts.length - len(known.received)
                 for known in open_
