@@ -745,4 +745,4 @@ def bytes_of(pairs) -> set[int]:
 
 
 TestDialects = patience(Dialects.TestCase)
-TestDialects.settings = effort(150, steps=40)
+TestDialects.settings = effort(120, steps=40)
