@@ -3,7 +3,7 @@
     figures = run(folder, seconds=20, seed="4")
     assert not any(figures.faults.values()), figures.table()
 
-gunicorn with two workers on the real application; clients of three kinds (`senders.py`) and late
+gunicorn with two workers on the real application; clients of four kinds (`senders.py`) and late
 writers (`liars.py`) over two bad lines (`bad_line.py`); somebody who kills (`killer.py`); an app of
 many moods in a process of its own (`moody_app.py`). When the time is over the faults end, all
 uploads are seen to their end, and `verdict.py` looks at what there is.

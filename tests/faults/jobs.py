@@ -60,7 +60,7 @@ class Job:
         chosen = random.Random(f"{seed}/job/{number}")
         (size,) = chosen.choices([size for _, size in SIZES], [weight for weight, _ in SIZES])
         content = chosen.randbytes(size(chosen))
-        (kind,) = chosen.choices(["object", "process", "raw"], [5, 1, 4])
+        (kind,) = chosen.choices(["object", "process", "raw", "offset"], [5, 1, 4, 4])
         source = folder / f"{number}.bin"
         source.write_bytes(content)
         return Job(

@@ -3,6 +3,7 @@ them stop in the middle and go on.
 
 `object`   `upload_file`, left by an exception at random and called again
 `process`  `incoming upload`, killed with SIGKILL at random and started again
+`offset`   see offset_sender.py
 `raw`      two threads that send any ranges in any order, repeated, cut, some with a digest, right
            or wrong
 """
@@ -18,6 +19,7 @@ from random import Random
 
 import requests
 from jobs import Job
+from offset_sender import send_at_offsets
 from raw_put import RawPut, query, received_of
 
 from incoming_wsgi.client import HandoverFailed, upload_file
@@ -33,6 +35,9 @@ ENDED = ("COMPLETE", "HANDING_OVER", "AWAITING_CONFIRMATION", "FINISHED", "CANCE
 def send(job: Job, calm: threading.Event) -> None:
     """Returns when all has been acknowledged, or the upload has ended otherwise. When it is `calm`
     clients are left alone."""
+    if job.kind == "offset":
+        send_at_offsets(job)
+        return
     {"object": _send_with_objects, "process": _send_with_processes, "raw": _send_raw}[job.kind](
         job, calm
     )

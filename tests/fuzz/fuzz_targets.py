@@ -10,31 +10,46 @@ import base64
 import dataclasses
 import io
 import json
+import logging
 import math
 import os
+import re
+import tempfile
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import requests
 from webob import Request
 
-from incoming_wsgi import client
+from incoming_wsgi import Incoming, client
 from incoming_wsgi.backend_api import _Parameters
 from incoming_wsgi.body import Body, parse_length
+from incoming_wsgi.client_metadata import decode_metadata
 from incoming_wsgi.config import ENVIRON_PREFIX, Settings, parse_setting
+from incoming_wsgi.dialects.creation import declare_from, parse_metadata
 from incoming_wsgi.dialects.native import (
     _parse_content_range,
     _parse_declaration,
     _parse_if_match,
 )
+from incoming_wsgi.dialects.tus import _parse_checksum, _parse_parts
+from incoming_wsgi.digesting import ALGORITHMS
 from incoming_wsgi.errors import BadRequest, IncomingError, IncompleteBody, WrongSecret
 from incoming_wsgi.exchange import Exchange
 from incoming_wsgi.handover import handover_fields
-from incoming_wsgi.header_fields import parse_content_digest
+from incoming_wsgi.header_fields import (
+    parse_boolean,
+    parse_content_digest,
+    parse_digests,
+    parse_disposition,
+    parse_integer,
+    parse_integers,
+)
 from incoming_wsgi.in_flight import InFlight
 from incoming_wsgi.names import safe_filename, safe_relative_path
 from incoming_wsgi.remote import RemoteUpload
@@ -178,6 +193,139 @@ def form(data: bytes) -> None:
         }
         parameters = _Parameters(environ, Body(environ, IN_FLIGHT.begin(environ)))
         assert {name: parameters.get(name) for name in known} == known
+
+
+# requests of tus and of the draft
+
+
+def base64_of(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+@target
+def upload_metadata(data: bytes) -> None:
+    try:
+        metadata = parse_metadata(header(data))
+    except BadRequest:
+        decode_metadata(header(data))  # it has let others through
+        return
+    assert not any(set(key) & set(" ,") or not key.isascii() for key in metadata)
+    again = ",".join(f"{key} {base64_of(value)}" for key, value in metadata.items())
+    assert parse_metadata(again) == metadata
+    texts = {key: value.decode("utf-8", "replace") for key, value in metadata.items()}
+    assert decode_metadata(header(data)) == texts
+    try:
+        said = declare_from(metadata, length=5)
+    except BadRequest:
+        return
+    for value in (said.filename, said.content_type, said.relative_path):
+        assert value is None or (is_text(value) and 0 < len(value) <= 4096)
+    assert said.expected_sha256 is None or re.fullmatch("[0-9a-f]{64}", said.expected_sha256)
+
+
+@target
+def upload_checksum(data: bytes) -> None:
+    try:
+        digest = _parse_checksum(header(data))
+    except BadRequest:
+        return
+    assert digest is not None
+    assert len(digest.value) == ALGORITHMS[digest.algorithm]
+    assert _parse_checksum(f"{digest.algorithm} {base64_of(digest.value)}") == digest
+
+
+@target
+def upload_concat(data: bytes) -> None:
+    """What follows `final;`."""
+    urls = header(data)
+    try:
+        ids = _parse_parts("final;" + urls)
+    except BadRequest:
+        return
+    assert len(ids) == len(urls.split())
+    for part_id, url in zip(ids, urls.split(), strict=True):
+        assert re.fullmatch("[A-Za-z0-9_-]+", part_id)
+        assert url.rpartition("/")[2] == part_id
+        assert not set(url) & set("?#")
+
+
+@target
+def structured_field(data: bytes) -> None:
+    """As each of the types that we know; at most one of the Items is what it is."""
+    field = header(data)
+    boolean, integer, integers = parse_boolean(field), parse_integer(field), parse_integers(field)
+    assert boolean is None or integer is None
+    bare = field.strip(" ").partition(";")[0]
+    assert boolean is None or bare == f"?{boolean:d}"
+    assert integer is None or (re.fullmatch("-?[0-9]{1,15}", bare) and int(bare) == integer)
+    assert all(abs(value) < 10**15 and f"{key}={value}" for key, value in integers.items())
+    again = ", ".join(f"{key}={value}" for key, value in integers.items())
+    assert parse_integers(again) == integers
+
+
+@target
+def repr_digest(data: bytes) -> None:
+    try:
+        digests = parse_digests("Repr-Digest", header(data))
+    except BadRequest:
+        return
+    names = {"sha256": "sha-256", "sha512": "sha-512"}
+    assert digests.keys() <= names.keys()
+    again = ",".join(f"{names[key]}=:{base64_of(value)}:" for key, value in digests.items())
+    assert parse_digests("Repr-Digest", again) == digests
+
+
+@target
+def content_disposition(data: bytes) -> None:
+    name = parse_disposition(header(data))
+    if name is None:
+        return
+    assert name
+    assert is_text(name)
+    assert_safe_name(safe_filename(name))
+    assert parse_disposition(f"inline; filename*=UTF-8''{quote(name, safe='')}") == name
+
+
+@lru_cache
+def app() -> tuple[Incoming, tempfile.TemporaryDirectory[str]]:
+    """The folder is gone with it."""
+    logging.disable(logging.CRITICAL)
+    folder = tempfile.TemporaryDirectory()
+    incoming = Incoming(
+        folder.name, on_finished=lambda _: None, background=False, max_length_bytes=4096
+    )
+    return incoming, folder
+
+
+METHODS = ("POST", "PATCH", "HEAD", "DELETE", "PUT", "GET")
+
+
+@target
+def request_of_any_dialect(data: bytes) -> None:
+    """A method by its number, fields, an empty line, a body: whatever they say, it is understood or
+    refused, and what is stored is what came."""
+    incoming, _ = app()
+    head, _, body = data.partition(b"\n\n")
+    number, *fields = head.split(b"\n")
+    upload_id = incoming.new_upload(length=None)
+    environ = {
+        **Request.blank(f"/frontend/uploads/{upload_id}").environ,
+        "REQUEST_METHOD": METHODS[sum(number) % len(METHODS)],
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+    for field in fields:
+        name, _, value = header(field).partition(": ")
+        key = name.upper().replace("-", "_")
+        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+    statuses: list[str] = []
+    parts = incoming(environ, lambda status, _: statuses.append(status))  # type: ignore[arg-type]
+    b"".join(parts)
+    assert 200 <= int(statuses[0][:3]) < 500, statuses
+    upload = incoming.status(upload_id)
+    if upload.received.prefix_bytes:
+        stored = (Path(app()[1].name) / "files" / upload_id).read_bytes()
+        assert stored == body[: len(stored)]
 
 
 # names
