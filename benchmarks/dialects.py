@@ -271,7 +271,9 @@ def _ask(
     """Raises RuntimeError for a refusal, OSError if there is no answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)
     try:
-        connection.request(method, path, body, {"Tus-Resumable": "1.0.0", **fields})
+        if method != "PUT":  # which is of the native protocol
+            fields = {"Tus-Resumable": "1.0.0", **fields}
+        connection.request(method, path, body, dict(fields))
         response = connection.getresponse()
         answer = response.read().decode()
     finally:

@@ -50,7 +50,7 @@ class Dialects:
         if not is_tus and self._settings.ietf_draft and ietf.is_marked(environ):
             version = ietf.find_version(environ)
             return ietf.DraftDialect(self._engine, self._settings, self._rights, version)
-        if method in ("GET", "PUT"):  # of which tus has none
+        if method == "GET":
             return self._native
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         is_stream = media_type == OFFSET_STREAM and method == "POST"

@@ -14,7 +14,8 @@ Two kinds of right are kept here, neither of which anybody ever has to wait for 
   older ones for good: a request asks before each block, stops when a part of it is not its own any
   more, and can record only what is. What became of the newer one makes no difference. Who wants
   to know how far an upload is, and that it stays so, stops all of them without taking anything.
-  An upload that is made of parts takes bytes from them alone: none by a claim.
+  An upload that is made of parts takes bytes from them alone: none by a claim. When a length
+  becomes known, which is never shorter than what is stored, claims end there.
 * A **lease** says that a process looks after an upload that was due. It ends with its time, with
   the next lease, or with any activity of the client; what is done in its name afterwards is
   refused with LeaseLost.

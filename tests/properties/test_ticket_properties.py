@@ -51,7 +51,8 @@ changes = st.fixed_dictionaries(
         "reason": st.sampled_from([None, "enough", "Grüße"]),
         "attempt": st.integers(0, 9),
         "notified": st.booleans(),
-        "length": st.sampled_from([None, 0, LENGTH, 2**63 - 1]),
+        # Never shorter than what may be stored: the engine sees to that.
+        "length": st.sampled_from([None, LENGTH, 2**63 - 1]),
     },
 )
 
