@@ -33,7 +33,6 @@ from .completion import Completion
 from .config import Settings
 from .digesting import ExpectedDigest
 from .errors import (
-    BytesLost,
     FileChanged,
     FileTooLarge,
     InconsistentLength,
@@ -43,11 +42,12 @@ from .errors import (
     WrongState,
 )
 from .issuing import Terms, make_upload
-from .last_bytes import Caller, LastBytes
+from .last_bytes import Caller
 from .outcomes import Outcomes
 from .receiving import Receiving
 from .states import Event, UploadState, takes_bytes
 from .storage.base import Block, Piped, Storage
+from .storing import Storing
 from .tickets.base import TicketStore, Usage, WriteClaim
 from .uploads import (
     ChunkDigest,
@@ -86,11 +86,17 @@ class Engine:
         self.takes_pipes = storage.takes_pipes
         self._outcomes = Outcomes(tickets=tickets, calls=caller is not None)
         self._admission = Admission(storage=storage, settings=settings)
-        self._receiving = Receiving(
+        self._storing = Storing(
             tickets=tickets,
             storage=storage,
-            sync=settings.durability == "disk" or not tickets.notices_restarts(),
-            activity=self._activity,
+            completion=completion,
+            receiving=Receiving(
+                tickets=tickets,
+                storage=storage,
+                sync=settings.durability == "disk" or not tickets.notices_restarts(),
+                activity=self._activity,
+            ),
+            caller=caller,
         )
 
     # tickets: what the web app asks for
@@ -162,7 +168,7 @@ class Engine:
             upload = self._tickets.load(upload_id)
             check_not_gone(upload)
             check_same_file(upload, declaration)
-        return self._announce(self._complete_if_nothing_is_missing(upload))
+        return self._announce(self._storing.complete_if_nothing_is_missing(upload))
 
     def store(
         self,
@@ -202,29 +208,7 @@ class Engine:
         claim = self._tickets.claim_range(
             upload_id, start, stop, decide, admit=self._admission.admit_length
         )
-        return self._announce(self._receive(claim, start, blocks, digest))
-
-    def _receive(
-        self,
-        claim: WriteClaim,
-        start: int,
-        blocks: Iterable[Block | Piped],
-        digest: ExpectedDigest | None,
-    ) -> Upload:
-        """What the bytes of a claim have made of the upload."""
-        try:
-            if _may_be_the_last(claim):
-                upload = self._receive_last(claim, start, blocks, digest)
-            else:
-                upload = self._receiving.receive(claim, start, blocks, digest)
-        except BytesLost as exc:
-            upload = self._completion.lost(claim.upload, exc)
-        except Exception:
-            self._clear_away_if_gone(self._tickets.load(claim.upload.id))
-            raise
-        upload = self._complete_if_nothing_is_missing(upload)
-        self._clear_away_if_gone(upload)
-        return upload
+        return self._announce(self._storing.receive(claim, start, blocks, digest))
 
     def append(
         self,
@@ -269,7 +253,7 @@ class Engine:
             claim = claim_rest()
         if said.size is None:
             blocks = _up_to(claim.upload.length, allowance, said.offset, blocks)
-        upload = self._receive(claim, said.offset, blocks, digest)
+        upload = self._storing.receive(claim, said.offset, blocks, digest)
         is_all = said.is_last and said.size is None
         return self._announce(self._end_here(upload) if is_all else upload)
 
@@ -288,7 +272,7 @@ class Engine:
             upload = self._tickets.transition(upload.id, Event.STORE, decide)
         except WrongState:  # another request was faster
             return self._tickets.load(upload.id)
-        return self._complete_if_nothing_is_missing(upload)
+        return self._storing.complete_if_nothing_is_missing(upload)
 
     def settle(self, upload_id: str, *, appends: bool = False) -> Upload:
         """The upload when nobody writes to it any more: what its prefix is then, stays so until the
@@ -311,28 +295,6 @@ class Engine:
 
     def is_written_to(self, upload_id: str, *, appends: bool = False) -> bool:
         return bool(self._tickets.find_writers(upload_id, appends=appends))
-
-    def _receive_last(
-        self,
-        claim: WriteClaim,
-        start: int,
-        blocks: Iterable[Block | Piped],
-        digest: ExpectedDigest | None,
-    ) -> Upload:
-        """With the claim on all that is missing."""
-        is_whole = claim.gaps == ((0, claim.upload.length),)
-        is_sha256 = digest is not None and digest.algorithm == "sha256"
-        with LastBytes(
-            claim.upload,
-            tickets=self._tickets,
-            storage=self._storage,
-            completion=self._completion,
-            caller=self._caller,
-            sha256=digest.value.hex() if digest and is_sha256 and is_whole else None,
-        ) as last:
-            upload = self._receiving.receive(claim, start, blocks, digest, last.seal)
-            last.recorded(upload)
-        return upload
 
     def cancel(self, upload_id: str, *, reason: str, tell_app: bool) -> Upload:
         """End an upload without delivery; a cancelled one stays as it is. Raises WrongState when it
@@ -394,26 +356,6 @@ class Engine:
         if self._caller is not None:
             self._caller.look_by(upload.due_at)
         return upload
-
-    def _complete_if_nothing_is_missing(self, upload: Upload) -> Upload:
-        if takes_bytes(upload.state) and upload.is_complete:
-            return self._completion.complete(upload)
-        return upload
-
-    def _clear_away_if_gone(self, upload: Upload) -> None:
-        """A request that was under way at the cancellation may have made the file anew."""
-        if upload.state is UploadState.CANCELLED:
-            self._storage.delete(upload.id)
-            check_not_gone(upload)
-
-
-def _may_be_the_last(claim: WriteClaim) -> bool:
-    """Whether it has all that is missing. Told by the number of bytes: nothing of its gaps is
-    stored."""
-    upload = claim.upload
-    claimed = sum(stop - start for start, stop in claim.gaps)
-    is_all = claimed > 0 and upload.received.total_bytes + claimed == upload.length
-    return is_all and not upload.is_part
 
 
 def _up_to(

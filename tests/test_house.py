@@ -59,6 +59,7 @@ FLOORS = (
         ("admission", "agreement", "digesting", "ending", "file_digests", "threads"),
         ("issuing", "receiving", "completion"),
         ("last_bytes", "outcomes"),
+        "storing",
         ("engine", "concatenation"),
         "assembling",
         "housekeeping",

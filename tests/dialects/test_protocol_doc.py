@@ -13,7 +13,7 @@ from webapp import web_app
 
 from incoming_wsgi import errors
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "protocol.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "protocol.md"
 TEXT = DOCUMENT.read_text()
 
 

@@ -20,7 +20,7 @@ from proxy import Proxy, tcp_proxy
 from servers import Server, gunicorn
 from waiting import wait_until
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "clients.md").read_text()
 RECIPES = dict(re.findall(r"^<!-- recipe: ([^\n]+) -->\n```\w+\n(.*?)^```$", DOCUMENT, re.M | re.S))
 APP = ROOT / "tests" / "browser" / "uppy"
