@@ -375,7 +375,8 @@ class Dialects(RuleBasedStateMachine):
             sending.is_mistaken = True
         else:
             self.expect_append(sending)
-        if sending.refused is None and file.state in TAKES_BYTES:
+        says_only = sending.creates and not sending.content and sending.is_all is not True
+        if sending.refused is None and file.state in TAKES_BYTES and not says_only:
             stop = MOST if file.length is None else file.length
             if sending.dialect is NATIVE:
                 stop = sending.start + len(sending.content)
