@@ -195,6 +195,8 @@ def test_what_a_declared_file_still_lacks_is_promised_to_it(make_site, tmp_path,
         offset = site.received(url)
         assert send(site, dialect, url, offset, bytes(3 * MIB)).status_code == 507
         assert site.received(url) <= 4 * MIB
+        offset = site.received(url)
+        assert send(site, dialect, url, offset, bytes(7 * MIB // 2 - offset)).status_code == 204
         content = os.urandom(8 * MIB)
         headers = {"Content-Range": f"bytes 0-{8 * MIB - 1}/{8 * MIB}"}
         site.app.put(promised, content, headers=headers)
