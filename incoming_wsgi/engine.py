@@ -200,8 +200,6 @@ class Engine:
                 raise FileChanged(what="tag", expected=upload.file_tag, provided=file_tag)
             if not start < stop <= length:
                 raise RangeNotSatisfiable(start=start, stop=stop, length=length)
-            if upload.length is None:
-                check_not_shorter(upload, length)
             self._admission.check_type(upload)  # it may not have been declared at all
             return {"length": length, **said_length(upload), **self._activity(upload)}
 

@@ -96,6 +96,7 @@ def test_the_offset_that_a_conflict_tells_stays_right(workers, deferred):
     assert lost.result.status == 409
     offset = int(lost.result.headers["upload-offset"])
     older.go_on(b"efgh")  # it was on the way
+    assert older.asks is None or older.go_on(b"") is None
     newer = patch(workers[1], deferred, offset, 4)
     newer.go_on(b"abcd")
     assert newer.result.status == 204
