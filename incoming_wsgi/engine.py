@@ -278,7 +278,7 @@ class Engine:
 
         Those who write at this moment are stopped, and given another to record what they have
         written. Who does not in that time, because it is dead or waits for its client, records
-        nothing any more.
+        nothing any more. Raises what `Completion.complete` raises.
         """
         writers = self._tickets.find_writers(upload_id, appends=appends)
         deadline = time.monotonic() + SETTLE_S
@@ -289,7 +289,12 @@ class Engine:
             if writers:
                 time.sleep(pause_s)
                 pause_s = min(pause_s * 2, 0.05)
-        return self._tickets.load(upload_id)
+        upload = self._tickets.load(upload_id)
+        if upload.state is UploadState.UPLOADING:
+            # Who has brought the last bytes may have died before that; to a client that is told
+            # its length as the offset it is over.
+            upload = self._announce(self._storing.complete_if_nothing_is_missing(upload))
+        return upload
 
     def is_written_to(self, upload_id: str, *, appends: bool = False) -> bool:
         return bool(self._tickets.find_writers(upload_id, appends=appends))

@@ -1,5 +1,5 @@
-"""tus and the draft under `authorize` and `authorize_creation`: nothing is done, ended or told
-before somebody was asked, and what was made for nothing goes."""
+"""What tus and the draft have in common: nothing is done, ended or told before `authorize` was asked,
+what was made for nothing goes, and what is told of a file is what has become of it."""
 
 from __future__ import annotations
 
@@ -286,3 +286,19 @@ def test_what_was_refused_behind_the_end_does_no_harm(site):
     site.app.patch(url_of(ticket), b"z" * 10, headers=headers, status=204)
     site.incoming.do_housekeeping()
     assert site.taken == [b"x" * 50 + b"z" * 10]
+
+
+@pytest.mark.parametrize("headers", [TUS, DRAFT])
+def test_whose_last_request_died_is_told_what_has_become_of_the_file(make_site, headers):
+    """All bytes are recorded, and nobody is left to complete the upload."""
+    site = make_site(background=True, complete_wait_s=20)
+    ticket = site.incoming.new_upload(length=5)
+    tickets = site.incoming._tickets
+    with site.incoming._storage.open_writer(ticket, create=True) as writer:
+        claim = tickets.claim_range(ticket, 0, None, lambda _: {})
+        writer.write(0, b"hello", lambda: True)
+    tickets.record_ranges(claim, [(0, 5)], lambda _: {}, release=True)
+    assert site.incoming.status(ticket).state == "UPLOADING"
+    answer = site.app.head(url_of(ticket), headers=headers)
+    assert (answer.headers["Upload-Offset"], answer.headers["Upload-State"]) == ("5", "FINISHED")
+    assert site.taken == [b"hello"]
