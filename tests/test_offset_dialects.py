@@ -1,5 +1,5 @@
-"""What tus and the draft have in common: nothing is done, ended or told before `authorize` was asked,
-what was made for nothing goes, and what is told of a file is what has become of it."""
+"""What tus and the draft have in common: nothing is done, ended or told before `authorize` was
+asked, what was made for nothing goes, and what is told of a file is what has become of it."""
 
 from __future__ import annotations
 
@@ -302,3 +302,26 @@ def test_whose_last_request_died_is_told_what_has_become_of_the_file(make_site, 
     answer = site.app.head(url_of(ticket), headers=headers)
     assert (answer.headers["Upload-Offset"], answer.headers["Upload-State"]) == ("5", "FINISHED")
     assert site.taken == [b"hello"]
+
+
+def test_a_creation_that_brings_more_than_it_says_creates_nothing(site):
+    ticket = site.incoming.new_upload()
+    for length in ("0", "4"):
+        headers = {**STREAM, "Upload-Length": length}
+        answer = site.app.post(url_of(ticket), b"hello", headers=headers, status=413)
+        assert answer.json["code"] == "file_too_large"
+        assert site.incoming.status(ticket).length is None
+
+
+@pytest.mark.parametrize("kind", CREATIONS)
+def test_the_offset_of_a_repeated_creation_stays_true(site, kind):
+    ticket = site.incoming.new_upload()
+    headers = {**TUS, "Upload-Length": "10"}
+    site.app.post(url_of(ticket), headers=headers)
+    tickets = site.incoming._tickets
+    older = tickets.claim_range(ticket, 0, None, lambda _: {})  # somebody writes
+    if kind == "draft":
+        headers = {**DRAFT, "Upload-Complete": "?0", "Upload-Length": "10"}
+    answer = site.app.post(url_of(ticket), headers=headers)
+    assert answer.headers["Upload-Offset"] == "0"
+    assert not tickets.may_write(older, 0, 10)

@@ -26,14 +26,17 @@ class Appending:
     rights: Rights
 
     def ask(self, request: Request, upload_id: str) -> Upload:
-        """The upload, whose offset stays as it is told, if this client may stop those who write.
-        Raises what `wait` does."""
+        """The upload, to be told of. Raises what `wait` does."""
         self.rights.check(request.environ, upload_id, "query")
+        return self.wait(self.settle(request, upload_id), asks=True)
+
+    def settle(self, request: Request, upload_id: str) -> Upload:
+        """The upload, whose offset stays as it is told, if this client may stop those who write."""
         if self.engine.is_written_to(upload_id):
             if not self.rights.have(request.environ, upload_id, "store"):
                 return self.engine.load(upload_id)
             request.in_flight.end_others(upload_id)
-        return self.wait(self.engine.settle(upload_id), asks=True)
+        return self.engine.settle(upload_id)
 
     def receive(
         self, request: Request, upload_id: str, said: Append, digest: ExpectedDigest | None

@@ -178,6 +178,7 @@ class DraftDialect:
                 upload = self._receive(request, upload.id, said, digest)
             else:
                 request.body.drain(self._settings.max_chunk_bytes)
+                upload = self._appending.settle(request, upload.id)
         location = ("Location", self._creation.locate(request, upload.id))
         return self._answer(upload, 201, (location,))
 

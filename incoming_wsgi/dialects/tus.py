@@ -23,6 +23,7 @@ from ..engine import Engine
 from ..errors import (
     BadRequest,
     DigestMismatch,
+    FileTooLarge,
     Forbidden,
     IncomingError,
     MethodNotAllowed,
@@ -119,6 +120,8 @@ class TusDialect:
         digest = _parse_checksum(request.header("Upload-Checksum"))
         declaration = declare_from(metadata, length=length, raw=raw)
         brings_bytes = request.media_type == OFFSET_STREAM and request.body.size != 0
+        if brings_bytes and length is not None and (request.body.size or 0) > length:
+            raise FileTooLarge(length=request.body.size or 0, max_length_bytes=length)
         with self._creation.ticket(request, metadata, length) as ticket:
             self._rights.check(request.environ, ticket.id, "declare")
             if brings_bytes:
@@ -132,6 +135,7 @@ class TusDialect:
                 upload = self._appending.receive(request, upload.id, said, digest)
             else:
                 request.body.drain(self._settings.max_chunk_bytes)
+                upload = self._appending.settle(request, upload.id)
         return self._created(request, upload)
 
     def _make_part(self, ticket: Ticket, length: int | None, raw: str | None) -> Upload:
