@@ -17,7 +17,7 @@ import logging
 from dataclasses import dataclass
 
 from .config import Settings
-from .errors import FileTooLarge, StorageFull, TooManyUploads, TypeNotAllowed
+from .errors import FileTooLarge, StorageFull, TooManyParts, TooManyUploads, TypeNotAllowed
 from .file_types import accepts
 from .storage.base import Storage
 from .tickets.base import Usage
@@ -75,7 +75,7 @@ class Admission:
         """The same for a part, which does not count beside the ticket that its owner has for the
         whole file: a ticket has a limited number of them."""
         if usage.part_count >= MAX_PARTS:
-            raise TooManyUploads(open_uploads=usage.part_count, max_owner_uploads=MAX_PARTS)
+            raise TooManyParts(open_parts=usage.part_count, max_parts=MAX_PARTS)
         self.admit_length(upload, usage)
 
     def admit_length(self, upload: Upload, usage: Usage) -> None:

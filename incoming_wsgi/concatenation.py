@@ -68,7 +68,7 @@ class Concatenation:
         """A new part of a file that comes for `ticket`, which has its limits and ends with it.
 
         `length` None: not yet known. Raises UploadGone, and WrongState if the ticket has bytes of
-        its own, or is of parts that are known already; TooManyUploads for more than MAX_PARTS;
+        its own, or is of parts that are known already; TooManyParts for more than MAX_PARTS;
         FileTooLarge, StorageFull.
         """
         _check_empty(ticket)

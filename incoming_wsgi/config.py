@@ -146,8 +146,8 @@ class Settings:
     complete_wait_s: float | None = _setting(
         None,
         "Seconds for which the answer to the last bytes waits for the web app, to say what it has "
-        "made of the file. none: 10 for clients of tus and of the IETF draft, which have no other "
-        "way to know, and 0 for all others, which ask.",
+        "made of the file. none: 10 for clients of tus and of the IETF draft, which take that "
+        "answer for the end, and 0 for all others, which ask.",
     )
     keep_finished_s: float = _setting(
         24 * 3600.0, "Seconds for which the record of a finished or cancelled upload is kept."

@@ -21,7 +21,7 @@ ANSWER_HEADERS = (
     ("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat"),
     ("Upload-Expires", "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size"),
     ("Tus-Checksum-Algorithm", "Upload-Complete", "Upload-Incomplete", "Upload-Limit"),
-    ("Upload-Draft-Interop-Version", "Repr-Digest"),
+    ("Repr-Digest",),
 )
 REQUEST_HEADERS = (
     ("Content-Type", "Content-Range", "Content-Digest", "If-Match", "If-None-Match"),

@@ -335,7 +335,9 @@ class Engine:
             log.info("upload=%s event=invalidated reason=%r", log_id(upload_id), reason)
             self._announce(upload)
 
-    def wait_for_outcome(self, upload: Upload, wait_s: float, *, asks: bool = False) -> Upload:
+    def wait_for_outcome(
+        self, upload: Upload, wait_s: float, *, asks: bool = False
+    ) -> Upload | None:
         """See `Outcomes.wait`."""
         return self._outcomes.wait(upload, wait_s, asks=asks)
 

@@ -32,7 +32,8 @@
     ├── NotTaken                   422  the web app does not take the complete file
     ├── NotTakenYet                423  the web app is asked again about the complete file
     ├── Unavailable                503  try again later
-    │   └── TooManyUploads         429  the owner has as many tickets in use as he may have
+    │   ├── TooManyUploads         429  the owner has as many tickets in use as he may have
+    │   └── TooManyParts           429  of one ticket
     ├── StorageError               500  the storage back end failed
     │   ├── BytesLost              500  stored bytes are not where they were put
     │   ├── NotSynced              500  the system may have dropped what was stored of late
@@ -41,8 +42,8 @@
 
 `code` is stable and meant for programs, `status` is the HTTP status that fits, the evidence stands
 in attributes and is repeated in `evidence()` for machine-readable answers. Raise where it is known;
-`web.py` alone turns one into a response. A programmer's mistake is a TypeError or ValueError
-instead, and comes at construction.
+only `web.py` and the dialects turn one into a response. A programmer's mistake is a TypeError or
+ValueError instead, and comes at construction.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ __all__ = [
     "TicketStoreError",
     "TooLarge",
     "TooLate",
+    "TooManyParts",
     "TooManyUploads",
     "TypeNotAllowed",
     "Unavailable",
@@ -113,8 +115,7 @@ class IncompleteBody(BadRequest):
     def __init__(self, *, announced: int | None, arrived: int) -> None:
         of = " bytes, without an end" if announced is None else f" of {announced} announced bytes"
         super().__init__(
-            f"The body ended after {arrived}{of}. "
-            "What arrived is stored; ask for the missing ranges and go on from there."
+            f"The body ended after {arrived}{of}. Ask what of it is stored, and go on from there."
         )
         self.announced = announced
         self.arrived = arrived
@@ -262,8 +263,8 @@ class RequestEnded(Conflict):
             "too_slow": "it came too slowly",
         }
         super().__init__(
-            f"This request was ended after {arrived} bytes: {explanations.get(why, why)}. What "
-            "arrived is stored; ask for the offset and go on from there."
+            f"This request was ended after {arrived} bytes: {explanations.get(why, why)}. "
+            "Ask for the offset, and go on from there."
         )
         self.why = why
         self.arrived = arrived
@@ -451,6 +452,19 @@ class TooManyUploads(Unavailable):
         )
         self.open_uploads = open_uploads
         self.max_owner_uploads = max_owner_uploads
+
+
+class TooManyParts(Unavailable):
+    code = "too_many_parts"
+    status = 429
+
+    def __init__(self, *, open_parts: int, max_parts: int) -> None:
+        super().__init__(
+            f"This ticket has {open_parts} parts that are not used yet, {max_parts} may be. Make a "
+            "file of them, or wait until they are too old."
+        )
+        self.open_parts = open_parts
+        self.max_parts = max_parts
 
 
 class StorageError(IncomingError):

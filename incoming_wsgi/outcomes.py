@@ -15,14 +15,13 @@ from .states import UploadState, takes_bytes
 from .tickets.base import TicketStore
 from .uploads import Upload, now
 
-__all__ = ["Outcomes", "check_outcome"]
+__all__ = ["Outcomes", "check_outcome", "is_refused"]
 
 # Each waiting request has a thread of the server, and a web app that runs in the same server needs
-# one to take a file. Whoever comes when there is no place is told at once what is known by then;
-# those who only ask do not take the places of those who have just brought the last bytes.
+# one to take a file. Those who only ask do not take the places of those who have just brought the
+# last bytes.
 MAX_WAITING = 4
 MAX_ASKING = 2
-IN_FLIGHT = (UploadState.CREATED, UploadState.UPLOADING)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.25
 
 
@@ -36,14 +35,15 @@ class Outcomes:
         self._places = threading.BoundedSemaphore(MAX_WAITING)
         self._places_to_ask = threading.BoundedSemaphore(MAX_ASKING)
 
-    def wait(self, upload: Upload, wait_s: float, *, asks: bool = False) -> Upload:
+    def wait(self, upload: Upload, wait_s: float, *, asks: bool = False) -> Upload | None:
         """The upload as it is when it is over, or after `wait_s`; at once if nothing will happen in
-        that time, as far as anybody knows. `asks`: for a request that has brought nothing."""
+        that time, as far as anybody knows. `asks`: for a request that has brought nothing. None if
+        there are too many who wait."""
         if wait_s <= 0 or not self._calls or not _is_under_way(upload, now() + wait_s):
             return upload
         places = self._places_to_ask if asks else self._places
         if not places.acquire(blocking=False):
-            return upload
+            return None
         try:
             return self._wait(upload, wait_s)
         finally:
@@ -68,11 +68,12 @@ def _is_under_way(upload: Upload, until: float) -> bool:
     what has failed has a pause, which may be longer."""
     if upload.is_part:  # which is never handed over
         return False
-    if takes_bytes(upload.state) and upload.parts is None:
-        return False
-    if upload.state in (*IN_FLIGHT, UploadState.COMPLETE):  # to be put together, to be handed over
+    if upload.state is UploadState.HANDING_OVER:
+        return True
+    is_to_be_assembled = takes_bytes(upload.state) and upload.parts is not None
+    if is_to_be_assembled or upload.state is UploadState.COMPLETE:
         return upload.reason is None or upload.due_at <= until
-    return upload.state is UploadState.HANDING_OVER
+    return False
 
 
 def check_outcome(upload: Upload) -> None:
@@ -85,3 +86,12 @@ def check_outcome(upload: Upload) -> None:
         raise NotTaken(reason=reason)
     if upload.state in (UploadState.COMPLETE, UploadState.HANDING_OVER) and upload.reason:
         raise NotTakenYet(reason=upload.reason)
+
+
+def is_refused(upload: Upload) -> bool:
+    """Whether `check_outcome` raises."""
+    try:
+        check_outcome(upload)
+    except (NotTaken, NotTakenYet, UploadGone):
+        return True
+    return False

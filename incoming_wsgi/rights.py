@@ -53,4 +53,6 @@ class Rights:
         made = self.authorize_creation(environ, metadata, length)
         if not made:
             raise Forbidden("you may not upload this; sign in again, or ask the web app")
+        if not isinstance(made, str):
+            raise TypeError(f"authorize_creation must return a ticket's id or None, not {made!r}")
         return made

@@ -135,7 +135,7 @@ EXPOSED = {"ETag", "Retry-After", "Location", "Upload-State", "Upload-Reason"}
 EXPOSED |= {"Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata"}
 EXPOSED |= {"Upload-Concat", "Upload-Expires", "Tus-Version", "Tus-Resumable", "Tus-Max-Size"}
 EXPOSED |= {"Tus-Extension", "Tus-Checksum-Algorithm", "Upload-Complete", "Upload-Incomplete"}
-EXPOSED |= {"Upload-Limit", "Upload-Draft-Interop-Version", "Repr-Digest"}
+EXPOSED |= {"Upload-Limit", "Repr-Digest"}
 
 
 def cors_headers(answer: Response) -> dict[str, str]:

@@ -24,7 +24,7 @@ from incoming_wsgi.errors import (
     NotSynced,
     StorageFull,
     Superseded,
-    TooManyUploads,
+    TooManyParts,
     TypeNotAllowed,
     UploadGone,
     WrongState,
@@ -536,7 +536,7 @@ def test_a_file_of_which_a_part_is_lost_is_cancelled_and_the_app_is_told(site):
 def test_the_parts_of_a_ticket_are_limited_in_number(site):
     ticket = site.ticket()
     ids = [site.parts.new_part(ticket, length=None, metadata=None).id for _ in range(64)]
-    with pytest.raises(TooManyUploads):
+    with pytest.raises(TooManyParts):
         site.parts.new_part(ticket, length=1, metadata=None)
     site.parts.new_part(site.ticket(), length=1, metadata=None)
     site.incoming.cancel_upload(ids[0])

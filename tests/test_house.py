@@ -75,7 +75,7 @@ FLOORS = (
         "header_fields",
     ),
     (
-        ("dialects.description", "dialects.request", "dialects.superset"),
+        ("dialects.description", "dialects.metadata", "dialects.request", "dialects.superset"),
         ("dialects.appending", "dialects.creation"),
         ("dialects.native", "dialects.tus"),
         "dialects.ietf",

@@ -11,7 +11,7 @@ from waiting import wait_until
 from webob import Request
 from webtest import TestApp
 
-from incoming_wsgi import Incoming
+from incoming_wsgi import Incoming, Refused
 
 TUS = {"Tus-Resumable": "1.0.0"}
 STREAM = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -236,7 +236,9 @@ def test_waiting_for_the_app_leaves_places_to_others(make_site):
         )
     ]
     threads += [
-        threading.Thread(target=site.app.head, args=(url_of(slow),), kwargs={"headers": TUS})
+        threading.Thread(
+            target=site.app.head, args=(url_of(slow),), kwargs={"headers": TUS, "status": "*"}
+        )
         for _ in range(6)
     ]
     threads[0].start()
@@ -248,6 +250,40 @@ def test_waiting_for_the_app_leaves_places_to_others(make_site):
     go_on.set()
     for thread in threads:
         thread.join(30)
+
+
+@pytest.mark.parametrize("headers", [STREAM, PARTIAL])
+def test_whoever_finds_no_place_to_wait_is_not_told_of_a_success(make_site, headers):
+    """Eight files at once, of a page, and an app that refuses them after a while."""
+    site = make_site(background=True, complete_wait_s=20)
+    go_on = threading.Event()
+
+    def on_finished(upload):
+        go_on.wait(30)
+        raise Refused("it has a virus")
+
+    callbacks = site.incoming._engine._completion._callbacks
+    object.__setattr__(callbacks, "on_finished", on_finished)
+    tickets = [site.incoming.new_upload(length=5) for _ in range(8)]
+    statuses = []
+    headers = {**headers, "Upload-Offset": "0"}
+    if headers["Content-Type"] == PARTIAL["Content-Type"]:
+        headers["Upload-Complete"] = "?1"
+
+    def send(ticket: str) -> None:
+        answer = site.app.patch(url_of(ticket), b"hello", headers=headers, status="*")
+        statuses.append(answer.status_code)
+
+    threads = [threading.Thread(target=send, args=(ticket,)) for ticket in tickets]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: statuses == [423] * 4, "four that are sent away")
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert statuses == [423] * 4 + [422] * 4
+    for ticket in tickets:
+        wait_until(lambda: site.incoming.status(ticket).state == "FAILED", "the refusal")  # noqa: B023
 
 
 def test_who_has_said_wait_is_not_waited_for(make_site):
@@ -325,3 +361,66 @@ def test_the_offset_of_a_repeated_creation_stays_true(site, kind):
     answer = site.app.post(url_of(ticket), headers=headers)
     assert answer.headers["Upload-Offset"] == "0"
     assert not tickets.may_write(older, 0, 10)
+
+
+@pytest.mark.parametrize("headers", [TUS, DRAFT, {}])
+def test_a_file_that_was_refused_is_no_success_to_any_question(make_site, headers):
+    site = make_site(background=True)
+    callbacks = site.incoming._engine._completion._callbacks
+
+    def refuse(upload):
+        raise Refused("it has a virus")
+
+    object.__setattr__(callbacks, "on_finished", refuse)
+    ticket = site.incoming.new_upload(length=5)
+    patch = {**STREAM, "Upload-Offset": "0"}
+    site.app.patch(url_of(ticket), b"hello", headers=patch, status=422)
+    answer = site.app.head(url_of(ticket), headers=headers, status="*")
+    assert "Upload-Offset" not in answer.headers
+    assert answer.headers.get("Upload-Complete") != "?1" or answer.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("PATCH", {**STREAM, "Upload-Offset": "0"}),
+        ("POST", {**STREAM, "Upload-Length": "5"}),
+        ("PATCH", {**PARTIAL, "Upload-Offset": "0", "Upload-Complete": "?1"}),
+        ("POST", {**DRAFT, "Upload-Complete": "?1"}),
+        ("PUT", {"Content-Range": "bytes 0-4/5"}),
+    ],
+)
+def test_bytes_that_are_not_those_of_the_file_are_refused(site, method, headers):
+    ticket = site.incoming.new_upload(length=5)
+    headers = {**headers, "Content-Encoding": "gzip"}
+    answer = site.app.request(
+        url_of(ticket), method=method, headers=headers, body=b"12345", status=400
+    )
+    assert "Content-Encoding" in answer.json["detail"]
+    assert site.incoming.status(ticket).received.total_bytes == 0
+
+
+def test_an_app_that_gives_a_ticket_twice_loses_nothing(tmp_path):
+    tickets = []
+
+    def create(environ, metadata, length):
+        if not tickets:
+            tickets.append(incoming.new_upload())
+        return tickets[0]
+
+    incoming = Incoming(tmp_path, on_finished=print, authorize_creation=create, background=False)
+    app = TestApp(incoming)
+    app.post("/frontend/uploads/", b"hello", headers={**STREAM, "Upload-Length": "10"})
+    app.post("/frontend/uploads/", headers={**TUS, "Upload-Length": "9"}, status=409)
+    assert incoming.status(tickets[0]).received.total_bytes == 5
+    incoming.close()
+
+
+def test_an_app_that_gives_no_ticket_but_something_else_is_told_so(tmp_path, caplog):
+    incoming = Incoming(
+        tmp_path, on_finished=print, authorize_creation=lambda *_: 7, background=False
+    )
+    headers = {**TUS, "Upload-Length": "9"}
+    TestApp(incoming).post("/frontend/uploads/", headers=headers, status=500)
+    assert "authorize_creation must return a ticket's id or None, not 7" in caplog.text
+    incoming.close()

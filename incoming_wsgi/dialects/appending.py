@@ -9,14 +9,14 @@ from ..agreement import Append
 from ..config import Settings
 from ..digesting import ExpectedDigest
 from ..engine import Engine
+from ..errors import IncomingError, NotTakenYet, WrongState
 from ..outcomes import check_outcome
 from ..rights import Rights
+from ..states import UploadState
 from ..uploads import Upload
-from .request import Request
+from .request import CANCELLED_BY_CLIENT, Request
 
-__all__ = ["CANCELLED_BY_CLIENT", "Appending"]
-
-CANCELLED_BY_CLIENT = "cancelled by the user"
+__all__ = ["Appending", "find_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ class Appending:
         """The upload, whose offset stays as it is told, if this client may stop those who write."""
         if self.engine.is_written_to(upload_id):
             if not self.rights.have(request.environ, upload_id, "store"):
-                return self.engine.load(upload_id)
+                upload = self.engine.load(upload_id)
+                check_outcome(upload)
+                return upload
             request.in_flight.end_others(upload_id)
         return self.engine.settle(upload_id)
 
@@ -52,12 +54,23 @@ class Appending:
         self.engine.cancel(upload_id, reason=CANCELLED_BY_CLIENT, tell_app=True)
 
     def wait(self, upload: Upload, *, asks: bool = False) -> Upload:
-        """For what the web app makes of it. Raises what `check_outcome` does."""
-        upload = self.engine.wait_for_outcome(upload, self.settings.outcome_wait_s, asks=asks)
-        check_outcome(upload)
-        return upload
+        """For what the web app makes of it. Raises what `check_outcome` does, and NotTakenYet if
+        there are too many who wait: to most clients anything else would be a success."""
+        wait_s = self.settings.outcome_wait_s
+        known = self.engine.wait_for_outcome(upload, wait_s, asks=asks)
+        if known is None:
+            raise NotTakenYet(reason="the web app has not answered yet")
+        check_outcome(known)
+        return known
 
-    def check_outcome(self, upload_id: str) -> None:
+    def tell_outcome_first(self, upload_id: str) -> None:
         """For a request that is refused for its offset: the upload may be complete, and not have
-        been taken, which comes first."""
+        been taken."""
         self.wait(self.engine.load(upload_id), asks=True)
+
+
+def find_status(error: IncomingError) -> int:
+    """Clients would ask again after a 409, in vain."""
+    if isinstance(error, WrongState):
+        return 423 if error.state == UploadState.HANDING_OVER.value else 403
+    return error.status

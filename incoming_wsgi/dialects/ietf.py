@@ -48,9 +48,10 @@ from ..responses import NO_STORE, Answer, Headers, error_answer, json_answer, te
 from ..rights import Rights
 from ..states import UploadState, takes_bytes
 from ..uploads import Upload
-from .appending import Appending
-from .creation import Creation, declare_from, parse_metadata
+from .appending import Appending, find_status
+from .creation import Creation, locate
 from .description import describe
+from .metadata import declare_from, parse_metadata
 from .request import Request
 from .superset import (
     expiry_headers,
@@ -160,7 +161,7 @@ class DraftDialect:
 
     def create(self, request: Request) -> Answer:
         is_all = self._find_whether_complete(request)
-        _check_coding(request)
+        request.check_coding()
         size = request.body.size
         length = _find_length(request, size if is_all else None)
         if size is not None and length is not None and size > length:
@@ -177,9 +178,9 @@ class DraftDialect:
                 said = Append(0, size, length, is_last=is_all, may_overlap=True)
                 upload = self._receive(request, upload.id, said, digest)
             else:
-                request.body.drain(self._settings.max_chunk_bytes)
+                request.pass_over_body()
                 upload = self._appending.settle(request, upload.id)
-        location = ("Location", self._creation.locate(request, upload.id))
+        location = ("Location", locate(request, upload.id))
         return self._answer(upload, 201, (location,))
 
     def query(self, request: Request, upload_id: str) -> Answer:
@@ -200,7 +201,7 @@ class DraftDialect:
         if self._version.is_typed and request.media_type != PARTIAL_UPLOAD:
             raise WrongMediaType(expected=PARTIAL_UPLOAD, provided=request.media_type)
         is_all = self._find_whether_complete(request)
-        _check_coding(request)
+        request.check_coding()
         offset = _find_number(request, "Upload-Offset")
         if offset is None:
             raise BadRequest(
@@ -218,7 +219,7 @@ class DraftDialect:
         try:
             upload = self._receive(request, upload_id, said, digest)
         except OffsetMismatch:
-            self._appending.check_outcome(upload_id)
+            self._appending.tell_outcome_first(upload_id)
             raise
         return self._answer(upload, 200)
 
@@ -306,14 +307,6 @@ def _find_excess(
     return None
 
 
-def _check_coding(request: Request) -> None:
-    coding = request.header("Content-Encoding")
-    if coding not in (None, "identity"):
-        raise BadRequest(
-            f"Content-Encoding is {shown(coding)}; send the bytes of the file as they are"
-        )
-
-
 def _find_number(request: Request, name: str) -> int | None:
     number = parse_integer(request.header(name))
     return None if number is None or number < 0 else number
@@ -365,11 +358,8 @@ def _digest_headers(upload: Upload) -> Headers:
 
 
 def _find_status(error: IncomingError) -> int:
-    if isinstance(error, WrongState):
-        if error.event == APPEND:
-            return 400
-        return 423 if error.state == UploadState.HANDING_OVER.value else 403
-    return error.status
+    is_append = isinstance(error, WrongState) and error.event == APPEND
+    return 400 if is_append else find_status(error)
 
 
 def _find_members(error: IncomingError) -> dict[str, object]:

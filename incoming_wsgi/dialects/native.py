@@ -21,12 +21,13 @@ from ..config import Settings
 from ..engine import Engine
 from ..errors import BadRequest, ChunkTooLarge, IncomingError, LengthRequired, MethodNotAllowed
 from ..header_fields import parse_content_digest
+from ..outcomes import is_refused
 from ..ranges import Range
 from ..responses import NO_STORE, Answer, Headers, error_answer, has_already, json_answer
 from ..rights import Rights
 from ..uploads import ChunkDigest, Upload, parse_sha256, without_surrogates
 from .description import describe
-from .request import Request
+from .request import CANCELLED_BY_CLIENT, Request
 from .superset import progress_headers
 
 __all__ = ["NativeDialect"]
@@ -45,7 +46,6 @@ MAX_DIGESTS = 1000
 MAX_RANGES_AFTER_PUT = 1000
 MAX_NUMBER_DIGITS = 100  # int() refuses some thousands, and says so in words for programmers
 CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
-CANCELLED_BY_PAGE = "cancelled by the user"
 
 
 class NativeDialect:
@@ -75,6 +75,7 @@ class NativeDialect:
         request.in_flight.join(upload_id)
         if action == "declare":
             return self.declare(request.body, upload_id)
+        request.check_coding()
         return self.store(request.environ, request.body, upload_id)
 
     def refuse(self, error: IncomingError) -> Answer:
@@ -90,6 +91,8 @@ class NativeDialect:
             if tells_offset:
                 self._engine.settle(upload_id, appends=True)
         upload = self._engine.load(upload_id)
+        if tells_offset and is_refused(upload):  # an offset would be a success to some
+            tells_offset = False
         facts = describe(upload, self._settings)
         # Only where the client asks for them: a long upload has many.
         wants_digests = environ.get("QUERY_STRING") == "digests=1"
@@ -123,11 +126,6 @@ class NativeDialect:
             raise LengthRequired
         if body.length > self._settings.max_chunk_bytes:
             raise ChunkTooLarge(length=body.length, max_chunk_bytes=self._settings.max_chunk_bytes)
-        coding = environ.get("HTTP_CONTENT_ENCODING", "identity")
-        if coding != "identity":
-            raise BadRequest(
-                f"Content-Encoding is {shown(coding)}; send the bytes of the file as they are"
-            )
         start, stop, length = _parse_content_range(environ.get("HTTP_CONTENT_RANGE"))
         if stop - start != body.length:
             raise BadRequest(
@@ -148,12 +146,13 @@ class NativeDialect:
 
     def cancel(self, environ: Mapping[str, Any], upload_id: str) -> Answer:
         reason = _text("reason", _parse_query(environ).get("reason"))
-        upload = self._engine.cancel(upload_id, reason=reason or CANCELLED_BY_PAGE, tell_app=True)
+        upload = self._engine.cancel(upload_id, reason=reason or CANCELLED_BY_CLIENT, tell_app=True)
         return self._describe_changed(upload)
 
     def _wait(self, upload: Upload) -> Upload:
         """For what the web app makes of it, if that is wanted: a client of this protocol asks."""
-        return self._engine.wait_for_outcome(upload, self._settings.complete_wait_s or 0)
+        wait_s = self._settings.complete_wait_s or 0
+        return self._engine.wait_for_outcome(upload, wait_s) or upload
 
     def _describe_changed(self, upload: Upload, *, near: Range | None = None) -> Answer:
         """`near` is what was just stored: of very many ranges only those are told that touch it."""

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..body import Body
-from ..errors import IncompleteBody, RequestEnded
+from ..body import Body, shown
+from ..errors import BadRequest, IncompleteBody, RequestEnded
 from ..in_flight import RequestInFlight
 from ..storage.base import Block, Piped
 
-__all__ = ["Request"]
+__all__ = ["CANCELLED_BY_CLIENT", "Request"]
+
+CANCELLED_BY_CLIENT = "cancelled by the user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,20 @@ class Request:
             key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
         )
         return value
+
+    def check_coding(self) -> None:
+        """Raises BadRequest for bytes that are not those of the file: nobody would undo that."""
+        coding = self.header("Content-Encoding")
+        if coding not in (None, "identity"):
+            raise BadRequest(
+                f"Content-Encoding is {shown(coding)}; send the bytes of the file as they are"
+            )
+
+    def pass_over_body(self) -> None:
+        """Read all of it, however long it is: what is answered is no refusal, and a client that
+        still sends would not hear it."""
+        for _ in self.body.blocks():
+            pass
 
     def stream(self, upload_id: str, *, keep: int, piped: bool) -> Iterator[Block | Piped]:
         """The body, see `Body.blocks`, for a protocol in which the newest request has the upload:

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from ..agreement import Append
 from ..body import parse_length, shown
-from ..concatenation import Concatenation
+from ..concatenation import PART, Concatenation
 from ..config import Settings
 from ..digesting import ALGORITHMS, ExpectedDigest
 from ..engine import Engine
@@ -35,10 +35,11 @@ from ..errors import (
 )
 from ..responses import NO_STORE, Answer, Headers, error_answer, text_answer
 from ..rights import Rights
-from ..states import UploadState, takes_bytes
+from ..states import takes_bytes
 from ..uploads import Upload
-from .appending import Appending
-from .creation import Creation, Ticket, declare_from, parse_metadata, without_ticket
+from .appending import Appending, find_status
+from .creation import Creation, Ticket, locate
+from .metadata import declare_from, parse_metadata, without_ticket
 from .request import Request
 from .superset import (
     TUS_VERSION,
@@ -62,7 +63,6 @@ EXTENSIONS = (
 RESUMABLE: Headers = (("Tus-Resumable", TUS_VERSION),)
 VERSIONS: Headers = (("Tus-Version", TUS_VERSION),)
 ALLOWED_METHODS = ("POST", "HEAD", "PATCH", "DELETE", "OPTIONS")
-PARTIAL = "partial"
 FINAL = "final;"
 PART_URL = re.compile(r"[^\s?#]*/?uploads/([A-Za-z0-9_-]+)|([A-Za-z0-9_-]+)", re.ASCII)
 
@@ -112,7 +112,7 @@ class TusDialect:
         concat = request.header("Upload-Concat")
         if concat is not None and concat.startswith(FINAL):
             return self._concatenate(request, concat, raw, metadata)
-        if concat not in (None, PARTIAL):
+        if concat not in (None, PART):
             raise BadRequest(
                 f"Upload-Concat is {shown(concat)}; it must be partial, or final; and URLs"
             )
@@ -120,13 +120,15 @@ class TusDialect:
         digest = _parse_checksum(request.header("Upload-Checksum"))
         declaration = declare_from(metadata, length=length, raw=raw)
         brings_bytes = request.media_type == OFFSET_STREAM and request.body.size != 0
+        if brings_bytes:
+            request.check_coding()
         if brings_bytes and length is not None and (request.body.size or 0) > length:
             raise FileTooLarge(length=request.body.size or 0, max_length_bytes=length)
         with self._creation.ticket(request, metadata, length) as ticket:
             self._rights.check(request.environ, ticket.id, "declare")
             if brings_bytes:
                 self._rights.check(request.environ, ticket.id, "store")
-            if concat == PARTIAL:
+            if concat == PART:
                 upload = self._make_part(ticket, length, raw)
             else:
                 upload = self._engine.declare(ticket.id, declaration)
@@ -134,7 +136,7 @@ class TusDialect:
                 said = Append(0, request.body.size, length, may_overlap=True)
                 upload = self._appending.receive(request, upload.id, said, digest)
             else:
-                request.body.drain(self._settings.max_chunk_bytes)
+                request.pass_over_body()
                 upload = self._appending.settle(request, upload.id)
         return self._created(request, upload)
 
@@ -174,6 +176,7 @@ class TusDialect:
             )
             if upload.id != ticket.id:  # the same request was faster another time
                 ticket.drop()
+        request.pass_over_body()
         return self._created(request, upload)
 
     def _created(self, request: Request, upload: Upload) -> Answer:
@@ -182,7 +185,7 @@ class TusDialect:
             "",
             status=201,
             headers=(
-                ("Location", self._creation.locate(request, upload.id)),
+                ("Location", locate(request, upload.id)),
                 *offset_headers(upload),
                 *expiry_headers(upload),
                 NO_STORE,
@@ -214,11 +217,12 @@ class TusDialect:
             None if length is None else parse_length("Upload-Length", length),
         )
         digest = _parse_checksum(request.header("Upload-Checksum"))
+        request.check_coding()
         self._rights.check(request.environ, upload_id, "store")
         try:
             upload = self._appending.receive(request, upload_id, said, digest)
         except OffsetMismatch:
-            self._appending.check_outcome(upload_id)
+            self._appending.tell_outcome_first(upload_id)
             raise
         upload = self._appending.wait(upload)
         headers = (*offset_headers(upload), *expiry_headers(upload), NO_STORE, *RESUMABLE)
@@ -244,12 +248,7 @@ class TusDialect:
 
 
 def _find_status(error: IncomingError) -> int:
-    if isinstance(error, DigestMismatch):
-        return 460
-    if isinstance(error, WrongState):
-        # Clients would ask again after a 409.
-        return 423 if error.state == UploadState.HANDING_OVER.value else 403
-    return error.status
+    return 460 if isinstance(error, DigestMismatch) else find_status(error)
 
 
 def _parse_number(name: str, text: str | None) -> int:

@@ -345,3 +345,21 @@ def test_what_came_of_a_body_in_chunks_counts(server, app, client):
         assert offset >= before + 50_000
     client.check_end(client.send(url, offset, LENGTH))
     check_delivered(app)
+
+
+@pytest.mark.parametrize("kind", ["tus", "draft"])
+def test_a_file_that_is_sent_again_as_a_whole_gets_its_answer(server, app, kind):
+    """A task of URLSession that has lost its answer does, and hears nothing before it has sent all
+    of it: however much that is."""
+    url = new_upload(server, app)
+    content = random.Random(7).randbytes(40_000_000)
+    headers = {"Upload-Complete": "?1"}
+    if kind == "tus":
+        headers = {**Tus.COMMON, "Upload-Length": str(len(content))}
+        headers["Content-Type"] = "application/offset+octet-stream"
+    for _ in range(2):
+        answer = requests.post(url, content, headers=headers, timeout=TIMEOUT_S)
+        assert answer.status_code == 201
+        assert answer.headers["Upload-State"] == "FINISHED"
+    [handover] = app.wait_for(1)
+    assert handover.content == content

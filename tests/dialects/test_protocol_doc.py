@@ -98,6 +98,6 @@ def test_every_error_that_a_client_may_meet_is_in_the_table():
     table = TEXT.split("\n## Errors\n")[1]
     codes = set(re.findall(r"`([a-z_]+)`", table))
     inside = {"lease_lost", "wrong_secret", "wrong_signature", "too_late", "bytes_lost"}
-    inside |= {"conflict", "too_many_uploads"}  # of the backend, or never given to anybody
+    inside |= {"conflict"}  # of the backend, or never given to anybody
     known = {getattr(errors, name).code for name in errors.__all__}
     assert known - inside <= codes

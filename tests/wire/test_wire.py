@@ -42,6 +42,7 @@ OF_OTHERS = {
     "superseded",
     "ticket_store_error",
     "too_late",
+    "too_many_parts",
     "unavailable",
     "wrong_secret",
     "wrong_signature",
