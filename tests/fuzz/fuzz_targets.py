@@ -31,7 +31,7 @@ from incoming_wsgi.backend_api import _Parameters
 from incoming_wsgi.body import Body, parse_length
 from incoming_wsgi.client_metadata import decode_metadata
 from incoming_wsgi.config import ENVIRON_PREFIX, Settings, parse_setting
-from incoming_wsgi.dialects.creation import declare_from, parse_metadata
+from incoming_wsgi.dialects.metadata import declare_from, parse_metadata
 from incoming_wsgi.dialects.native import (
     _parse_content_range,
     _parse_declaration,
