@@ -349,20 +349,6 @@ def test_a_creation_that_brings_more_than_it_says_creates_nothing(site):
         assert site.incoming.status(ticket).length is None
 
 
-@pytest.mark.parametrize("kind", CREATIONS)
-def test_the_offset_of_a_repeated_creation_stays_true(site, kind):
-    ticket = site.incoming.new_upload()
-    headers = {**TUS, "Upload-Length": "10"}
-    site.app.post(url_of(ticket), headers=headers)
-    tickets = site.incoming._tickets
-    older = tickets.claim_range(ticket, 0, None, lambda _: {})  # somebody writes
-    if kind == "draft":
-        headers = {**DRAFT, "Upload-Complete": "?0", "Upload-Length": "10"}
-    answer = site.app.post(url_of(ticket), headers=headers)
-    assert answer.headers["Upload-Offset"] == "0"
-    assert not tickets.may_write(older, 0, 10)
-
-
 @pytest.mark.parametrize("headers", [TUS, DRAFT, {}])
 def test_a_file_that_was_refused_is_no_success_to_any_question(make_site, headers):
     site = make_site(background=True)

@@ -179,7 +179,6 @@ class DraftDialect:
                 upload = self._receive(request, upload.id, said, digest)
             else:
                 request.pass_over_body()
-                upload = self._appending.settle(request, upload.id)
         location = ("Location", locate(request, upload.id))
         return self._answer(upload, 201, (location,))
 

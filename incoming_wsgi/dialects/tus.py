@@ -35,7 +35,7 @@ from ..errors import (
 )
 from ..responses import NO_STORE, Answer, Headers, error_answer, text_answer
 from ..rights import Rights
-from ..states import takes_bytes
+from ..states import UploadState, takes_bytes
 from ..uploads import Upload
 from .appending import Appending, find_status
 from .creation import Creation, Ticket, locate
@@ -122,12 +122,11 @@ class TusDialect:
         brings_bytes = request.media_type == OFFSET_STREAM and request.body.size != 0
         if brings_bytes:
             request.check_coding()
-        if brings_bytes and length is not None and (request.body.size or 0) > length:
-            raise FileTooLarge(length=request.body.size or 0, max_length_bytes=length)
         with self._creation.ticket(request, metadata, length) as ticket:
             self._rights.check(request.environ, ticket.id, "declare")
             if brings_bytes:
                 self._rights.check(request.environ, ticket.id, "store")
+                self._check_size(ticket.id, request.body.size, length)
             if concat == PART:
                 upload = self._make_part(ticket, length, raw)
             else:
@@ -137,8 +136,14 @@ class TusDialect:
                 upload = self._appending.receive(request, upload.id, said, digest)
             else:
                 request.pass_over_body()
-                upload = self._appending.settle(request, upload.id)
         return self._created(request, upload)
+
+    def _check_size(self, upload_id: str, size: int | None, length: int | None) -> None:
+        """Nothing is declared by a request that cannot be right."""
+        if size is None or length is None or size <= length:
+            return
+        if self._engine.load(upload_id).state is UploadState.CREATED:
+            raise FileTooLarge(length=size, max_length_bytes=length)
 
     def _make_part(self, ticket: Ticket, length: int | None, raw: str | None) -> Upload:
         """A ticket that was made for it is the part, for one that was brought there may be many."""
