@@ -10,7 +10,6 @@ import base64
 import dataclasses
 import io
 import json
-import logging
 import math
 import os
 import re
@@ -289,7 +288,6 @@ def content_disposition(data: bytes) -> None:
 @lru_cache
 def app() -> tuple[Incoming, tempfile.TemporaryDirectory[str]]:
     """The folder is gone with it."""
-    logging.disable(logging.CRITICAL)
     folder = tempfile.TemporaryDirectory()
     incoming = Incoming(
         folder.name, on_finished=lambda _: None, background=False, max_length_bytes=4096
