@@ -130,7 +130,7 @@ def all_routes(rows):
     )
 
 
-# What the clients of each protocol read: protocols.md A.16, and our own.
+# What the clients of each protocol read: tus-js-client among them, and our own.
 EXPOSED = {"ETag", "Retry-After", "Location", "Upload-State", "Upload-Reason"}
 EXPOSED |= {"Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata"}
 EXPOSED |= {"Upload-Concat", "Upload-Expires", "Tus-Version", "Tus-Resumable", "Tus-Max-Size"}

@@ -1,6 +1,6 @@
 """Every golden vector, through webtest with lint and through gunicorn over a socket.
 
-What is expected was written down from protocols.md and our own documents, never from an answer of
+What is expected was written down from sections.md and our own documents, never from an answer of
 the code: see `wire_vectors.py` for the form, and the `row` of each vector for what it holds.
 """
 
@@ -22,7 +22,7 @@ from incoming_wsgi import errors
 
 DIALECTS = ("native", "tus", "ietf")
 VECTORS = [vector for dialect in DIALECTS for vector in load(dialect)]
-# What a server can show of parts A to C of protocols.md. B.20 and B.21 are about the text itself.
+# What a server can show of parts A to C of sections.md. B.20 and B.21 are about the text itself.
 SECTIONS = [
     *(f"A.{number}" for number in range(1, 17)),
     *(f"B.{number}" for number in range(1, 20)),

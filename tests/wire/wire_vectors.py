@@ -18,7 +18,7 @@
 
 What may stand in a vector; a line with a # in front is for the reader.
 
-    row WORDS           the row of protocols.md that it holds (A.8 …), or of a document of ours
+    row WORDS           the row of sections.md that it holds (A.8 …), or of a document of ours
     only LINE WHY       it is sent over this line alone, `webtest` or `gunicorn`
     setting NAME=JSON   a setting of the server
     app WORDS           what the web app does with a complete file: `takes it`, if nothing is said;
