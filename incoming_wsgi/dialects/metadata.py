@@ -6,10 +6,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..agreement import Declaration
 from ..body import MAX_TEXT, shown
 from ..errors import BadRequest
+from ..uploads import parse_sha256
 
 __all__ = ["TICKET", "as_text", "declare_from", "parse_metadata", "without_ticket"]
 
@@ -82,18 +84,13 @@ def _first(metadata: Mapping[str, bytes], *keys: str) -> str | None:
 
 def _parse_sha256(value: bytes) -> str:
     """Clients send the digest itself, or as a text."""
-    digest: bytes | None = value
-    if len(value) != SHA256_BYTES:
-        try:
-            is_hex = len(value) == 2 * SHA256_BYTES
-            digest = (
-                bytes.fromhex(value.decode()) if is_hex else base64.b64decode(value, validate=True)
-            )
-        except ValueError:
-            digest = None
-    if digest is None or len(digest) != SHA256_BYTES:
+    known = value.hex() if len(value) == SHA256_BYTES else parse_sha256(as_text(value))
+    if known is None:
+        with suppress(ValueError):
+            known = parse_sha256(base64.b64decode(value, validate=True).hex())
+    if known is None:
         raise BadRequest(
             f"Upload-Metadata: sha256 is {shown(value)}; it must be the SHA-256 of the whole file, "
             "hexadecimal"
         )
-    return digest.hex()
+    return known
