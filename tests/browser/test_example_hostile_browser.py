@@ -66,8 +66,10 @@ def assert_shown_and_not_run(page: playwright.Page, example: Example, links: str
 def test_simple(page, alerts, tmp_path, stack) -> None:
     example = example_simple.start("gunicorn", tmp_path, stack)
     page.goto(example.app.url)
+    chooser = page.get_by_label("File to upload")
     for name in NAMES:
-        page.get_by_label("File to upload").set_input_files(chosen(tmp_path, name))
+        playwright.expect(chooser).to_be_enabled()  # the page has a new ticket
+        chooser.set_input_files(chosen(tmp_path, name))
         playwright.expect(page.locator("#message")).to_have_text(f"{name} has arrived.")
     assert_shown_and_not_run(page, example, "#uploads a")
 

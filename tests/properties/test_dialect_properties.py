@@ -390,7 +390,7 @@ class Dialects(RuleBasedStateMachine):
             sending.refused = {400}
         elif file.length is None and sending.length > file.limit:
             sending.refused = {413}
-        else:
+        elif file.length is None:
             file.length, file.deferred = sending.length, False
 
     def expect_creation(self, sending: Sending) -> None:
@@ -402,6 +402,10 @@ class Dialects(RuleBasedStateMachine):
                 return
         elif length is not None and file.state is not CREATED and file.end > length:
             sending.refused = {400}
+            return
+        is_beyond = sending.dialect is TUS and length is not None and sending.size > length
+        if file.state is CREATED and is_beyond:  # nothing is declared by what cannot be right
+            sending.refused = {413}
             return
         is_new = file.state is CREATED or (file.state is UPLOADING and file.length is None)
         if is_new and length is not None and length > file.limit:
@@ -682,7 +686,7 @@ class Dialects(RuleBasedStateMachine):
             return
         expected = {self.expected_status(sending)}
         if sending.is_dropped:  # as it was before that was read, or as it is now
-            expected |= {201, 202, 422, 423}
+            expected |= {201, 202, 422, 423} if sending.is_whole else {201, 202, 400, 422, 423}
         assert answer.status in expected
 
     def expected_status(self, sending: Sending) -> int:
