@@ -155,6 +155,8 @@ class Sending:
         """What it brought must not count."""
         if self.right_digest is None:
             return False
+        if self.dialect is NATIVE and self.disturbed:
+            return False  # ended before its end, as if its line had broken
         if self.is_whole:
             return not self.right_digest
         return self.dialect is not NATIVE
@@ -591,7 +593,8 @@ class Dialects(RuleBasedStateMachine):
             self.sendings.remove(actor)
             # What is whole by its length, though its last request has failed, is found out later:
             # chunks that are more, or that have no end.
-            actor.file.in_doubt |= actor.size is None and not actor.is_whole
+            is_right = actor.is_whole and not actor.is_too_long
+            actor.file.in_doubt |= actor.size is None and not is_right
             self.check_answer(actor)
             self.check_kept(actor)
         for file in self.files:
