@@ -124,13 +124,13 @@ class Sending:
     creates: bool = False
     call: Any = None
     sent: int = 0
-    within: int = 0  # as many, by whole blocks, before it was too long
     ended: bool = False  # its content, by itself
     refused: set[int] | None = None  # the statuses one of which it must have, whatever comes
     gaps: set[int] = field(default_factory=set)
     is_dropped: bool = False  # nothing is missing
     is_mistaken: bool = False  # in the offset, and is told the right one
     disturbed: bool = False
+    is_outgrown: bool = False  # a length that another said meanwhile has no place for it
 
     @property
     def end(self) -> int | None:
@@ -327,7 +327,9 @@ class Dialects(RuleBasedStateMachine):
             ends_all = sending.dialect is not NATIVE and sending.size != 0
             for other in others:
                 is_ended = ends_all and other.worker is worker
+                is_beyond = file.length is not None and max(other.gaps, default=-1) >= file.length
                 other.disturbed |= is_ended or bool(other.gaps & sending.gaps)
+                other.is_outgrown |= is_beyond
         elif sending.is_mistaken and file.state in TAKES_BYTES:
             for other in others:
                 other.disturbed = True
@@ -465,8 +467,6 @@ class Dialects(RuleBasedStateMachine):
         block = sending.content[sending.sent : sending.sent + min(size, sending.call.asks)]
         sending.sent += len(block)
         sending.ended = not block
-        if not sending.is_too_long:
-            sending.within = sending.sent
         if sending.is_too_long and sending.dialect is DRAFT and sending.refused is None:
             sending.file.cancelled |= sending.file.length is not None
         sending.call.go_on(block)
@@ -476,6 +476,7 @@ class Dialects(RuleBasedStateMachine):
     @rule(number=which)
     def cut(self, number: int) -> None:
         chosen = self.sendings[number % len(self.sendings)]
+        chosen.ended = False  # chunks end with an empty one, and the line may break before that
         chosen.call.go_on(ConnectionResetError())
         self.look(chosen)
 
@@ -592,9 +593,9 @@ class Dialects(RuleBasedStateMachine):
         if actor and actor in self.sendings and actor.call.asks is None:
             self.sendings.remove(actor)
             # What is whole by its length, though its last request has failed, is found out later:
-            # chunks that are more, or that have no end.
-            is_right = actor.is_whole and not actor.is_too_long
-            actor.file.in_doubt |= actor.size is None and not is_right
+            # chunks that are more, a line that breaks after it said the length, a wrong digest.
+            is_wrong = actor.is_too_long or not actor.is_whole or actor.is_refuted
+            actor.file.in_doubt |= actor.refused is None and is_wrong
             self.check_answer(actor)
             self.check_kept(actor)
         for file in self.files:
@@ -652,13 +653,13 @@ class Dialects(RuleBasedStateMachine):
         brought = sending.covered & sending.gaps
         if sending.refused is not None or sending.disturbed or sending.worker not in self.workers:
             return
-        if file.state is CANCELLED:
+        if file.state is CANCELLED or sending.is_outgrown:
             return
         if sending.is_refuted:
             assert not brought & file.recorded
         else:
-            if sending.size is None:
-                brought &= set(range(sending.start + sending.within))
+            if sending.size is None and sending.is_too_long:
+                brought = set()  # of the block that is too much nothing is kept
             assert brought <= file.recorded
 
     def check_answer(self, sending: Sending) -> None:
@@ -684,7 +685,7 @@ class Dialects(RuleBasedStateMachine):
             assert answer.status in sending.refused
             assert offset is None or sending.is_mistaken
             return
-        if sending.disturbed:
+        if sending.disturbed or sending.is_outgrown:
             assert answer.status < 500
             return
         expected = {self.expected_status(sending)}
