@@ -12,6 +12,7 @@ from webob import Request
 from webtest import TestApp
 
 from incoming_wsgi import Incoming, Refused
+from incoming_wsgi.storage.file import FileStorage
 
 TUS = {"Tus-Resumable": "1.0.0"}
 STREAM = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -410,3 +411,21 @@ def test_an_app_that_gives_no_ticket_but_something_else_is_told_so(tmp_path, cap
     TestApp(incoming).post("/frontend/uploads/", headers=headers, status=500)
     assert "authorize_creation must return a ticket's id or None, not 7" in caplog.text
     incoming.close()
+
+
+class Unjoining(FileStorage):
+    can_join = False
+
+
+@pytest.mark.parametrize("concat", ["partial", "final;/frontend/uploads/a"])
+def test_where_the_storage_cannot_join_no_part_is_taken(tmp_path, make_site, concat):
+    site = make_site(storage=Unjoining(tmp_path))
+    offered = site.app.options("/frontend/uploads/", headers=TUS).headers["Tus-Extension"]
+    assert "creation" in offered.split(",")
+    assert "concatenation" not in offered.split(",")
+    headers = {**TUS, "Upload-Concat": concat}
+    if concat == "partial":
+        headers["Upload-Length"] = "5"
+    answer = site.app.post("/frontend/uploads/", headers=headers, status=400)
+    assert "cannot make one file of parts" in answer.json["detail"]
+    assert site.users == {}, "no ticket was made for it"

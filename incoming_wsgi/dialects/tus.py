@@ -110,6 +110,11 @@ class TusDialect:
         raw = request.header("Upload-Metadata") or None
         metadata = parse_metadata(raw)
         concat = request.header("Upload-Concat")
+        if concat is not None and not self._concatenation.is_possible:
+            raise BadRequest(
+                "Upload-Concat: this server's storage cannot make one file of parts; send the file "
+                "as one"
+            )
         if concat is not None and concat.startswith(FINAL):
             return self._concatenate(request, concat, raw, metadata)
         if concat not in (None, PART):
