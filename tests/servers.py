@@ -12,6 +12,7 @@ use take the same arguments: `waitress`, `uwsgi`, `granian`, `cheroot`, `wsgiref
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -264,12 +265,20 @@ def serving(app: WSGIApplication) -> Iterator[str]:
             thread.join()
 
 
+# Below those that the kernel gives to connections, and others in each of pytest's processes: what
+# is free now is still free when the server has started.
+PORTS = range(10_000, 32_000)
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 11
+_own_ports = itertools.cycle(PORTS[2000 * _worker : 2000 * (_worker + 1)])
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in _own_ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise AssertionError("not reached")
 
 
 def _environ(own: Mapping[str, str]) -> dict[str, str]:
